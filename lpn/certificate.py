@@ -1,0 +1,115 @@
+"""Certificate that a trained network is a proximal operator: psi convex, its gradient symmetric and monotone, invertible.
+
+By Gribonval and Nikolova (2020, "A characterization of proximity operators") f is a prox iff it is the gradient of a
+convex function. Non-negative weights prove that for exact arithmetic (LPN paper, Proposition 3.1); the other entries
+measure it on the very network that will be used.
+"""
+
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+
+from lpn.networks import LPN
+from lpn.prior import invert
+from lpn.seeds import torch_generator
+
+SYMMETRY_TOLERANCE = 1e-9  # relative, in float64
+EIGENVALUE_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What was measured, all in float64; `failures` is empty where the network passed.
+
+    Attributes:
+        smallest_weight: smallest constrained weight, must be >= 0.
+        asymmetry: largest ||J v - J^T v|| / ||J v|| over points and random v.
+        smallest_eigenvalue: smallest Ritz value of J over the points, must be >= modulus.
+        modulus: 2 alpha, the strong convexity of psi.
+        monotonicity: smallest <f(a) - f(b), a - b> / ||a - b||^2 over random pairs, must be >= modulus.
+        inversion_residual: largest ||f(y) - x|| / ||x|| of the inversion of the points.
+        failures: one sentence for each requirement that was not met.
+    """
+
+    smallest_weight: float
+    asymmetry: float
+    smallest_eigenvalue: float
+    modulus: float
+    monotonicity: float
+    inversion_residual: float
+    failures: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the entries as plain values, with `passed`."""
+        return asdict(self) | {"failures": list(self.failures), "passed": not self.failures}
+
+
+def smallest_ritz_value(model: LPN, x: Tensor, steps: int, seed: int) -> Tensor:
+    """Return the smallest Ritz value of J_f at each point x (N, ...) after `steps` Lanczos steps, (N,).
+
+    It bounds the smallest eigenvalue from above, so one below 2 alpha disproves convexity. Full reorthogonalisation
+    (Golub and Van Loan, section 10.3).
+    """
+    n, dimension = x.shape[0], x[0].numel()
+    y = x.detach().requires_grad_(True)
+    f = model(y)
+    v = torch.randn(n, dimension, generator=torch_generator(seed, "lanczos"), dtype=x.dtype)
+    basis = [v / v.norm(dim=1, keepdim=True)]
+    for _ in range(min(steps, dimension)):
+        (w,) = torch.autograd.grad(f, y, basis[-1].view_as(x), retain_graph=True)
+        q = torch.stack(basis, 1)
+        w = w.flatten(1)
+        for _ in range(2):
+            w = w - torch.einsum("nkd,nk->nd", q, torch.einsum("nkd,nd->nk", q, w))
+        norm = w.norm(dim=1, keepdim=True)
+        if len(basis) == min(steps, dimension) or (norm < 1e-14).all():
+            break
+        basis.append(w / norm.clamp_min(1e-300))
+    q = torch.stack(basis, 1)
+    images = [torch.autograd.grad(f, y, q[:, k].reshape(x.shape), retain_graph=True)[0] for k in range(q.shape[1])]
+    projected = torch.einsum("nkd,ned->nke", q, torch.stack(images, 1).flatten(2))
+    return torch.linalg.eigvalsh((projected + projected.mT) / 2)[:, 0]
+
+
+def jacobian_asymmetry(model: LPN, x: Tensor, seed: int) -> Tensor:
+    """Return ||J v - J^T v|| / ||J v|| at each point x (N, ...) for a random v, (N,)."""
+    v = torch.randn(x.shape, generator=torch_generator(seed, "symmetry"), dtype=x.dtype)
+    u = torch.zeros_like(v).requires_grad_(True)
+    y = x.detach().requires_grad_(True)
+    (transposed,) = torch.autograd.grad(model(y), y, u, create_graph=True)  # J^T u, linear in u
+    (forward,) = torch.autograd.grad(transposed, u, v, retain_graph=True)  # J v
+    (backward,) = torch.autograd.grad(model(y), y, v)  # J^T v
+    return (forward - backward).flatten(1).norm(dim=1) / forward.flatten(1).norm(dim=1).clamp_min(1e-300)
+
+
+@torch.no_grad()
+def monotonicity(model: LPN, a: Tensor, b: Tensor) -> Tensor:
+    """Return <f(a) - f(b), a - b> / ||a - b||^2 of each pair, (N,)."""
+    difference = (a - b).flatten(1)
+    return ((model(a) - model(b)).flatten(1) * difference).sum(1) / difference.square().sum(1)
+
+
+def certify(model: LPN, x: Tensor, *, lanczos_steps: int, inversion_tolerance: float, seed: int) -> Certificate:
+    """Measure the certificate of `model` at the data points x (N, *input_shape); both are converted to float64."""
+    model, x = model.double(), x.double()
+    modulus = 2 * model.alpha
+    noise = torch.randn(x.shape, generator=torch_generator(seed, "pairs"), dtype=x.dtype)
+    pairs = [(x, x.flip(0)), (x, x + 1e-3 * noise), (x, x + noise)]
+    kept = [(a[far], b[far]) for a, b in pairs if (far := (a - b).flatten(1).norm(dim=1) > 0).any()]
+    lowest_weight = min(weight.min().item() for weight in model.constrained_weights())
+    asymmetry = jacobian_asymmetry(model, x, seed).max().item()
+    eigenvalue = smallest_ritz_value(model, x, lanczos_steps, seed).min().item()
+    monotone = min(monotonicity(model, a, b).min().item() for a, b in kept)
+    residual = invert(model, x, tolerance=min(1e-8, inversion_tolerance), max_iterations=200).residual.max().item()
+
+    requirements = {
+        f"the smallest constrained weight is {lowest_weight:.3g}, below 0": lowest_weight >= 0,
+        f"the Jacobian is not symmetric (relative error {asymmetry:.3g})": asymmetry <= SYMMETRY_TOLERANCE,
+        f"the Jacobian has an eigenvalue {eigenvalue:.6g} below 2 alpha = {modulus:g}": eigenvalue
+        >= modulus - EIGENVALUE_TOLERANCE,
+        f"f is not monotone ({monotone:.6g} below 2 alpha = {modulus:g})": monotone >= modulus - EIGENVALUE_TOLERANCE,
+        f"the inversion residual {residual:.3g} exceeds {inversion_tolerance:g}": residual <= inversion_tolerance,
+    }
+    failures = tuple(sentence for sentence, met in requirements.items() if not met)
+    return Certificate(lowest_weight, asymmetry, eigenvalue, modulus, monotone, residual, failures)

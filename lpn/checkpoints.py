@@ -1,0 +1,86 @@
+"""Model files, in the format of the published checkpoints.
+
+`model.pt` holds `iteration, model_state_dict, optimizer_state_dict, loss`; `model_config.json` beside it holds the
+arguments of the network. Files are read with `weights_only=True`: a pickled payload is refused, never run.
+"""
+
+import json
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lpn.errors import UserError
+from lpn.files import atomic_path, write_json
+from lpn.networks import LPN, build_network
+
+KEYS = {"iteration", "model_state_dict", "optimizer_state_dict", "loss"}
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint to the CPU.
+
+    Raises UserError where the file is missing, truncated, holds anything but tensors and plain values, or lacks one of
+    the published keys.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"the checkpoint {path} does not exist.") from None
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"{path} is not a safe checkpoint: it holds more than tensors and plain values, or is damaged "
+            f"({str(error).splitlines()[0]}). Use a file saved with plain state dicts."
+        ) from error
+    except (RuntimeError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{path} is truncated or corrupt ({str(error).splitlines()[0]}). Delete it and train or download it again."
+        ) from error
+    if not isinstance(checkpoint, dict) or not KEYS <= checkpoint.keys():
+        raise UserError(f"{path} is not a checkpoint: it must hold the keys {', '.join(sorted(KEYS))}.")
+    return checkpoint
+
+
+def load_state(model: LPN, state: dict[str, torch.Tensor], source: str | Path) -> None:
+    """Load a state dict into `model`. Raises UserError, naming `source` and the first difference, if it doesn't fit."""
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in state.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise UserError(
+                f"{source} is a checkpoint of another architecture: parameter {name} has shape "
+                f"{found.get(name, 'none')} there, and {expected.get(name, 'none')} in the network {model.config}. "
+                "Change the model's 'network' key in the config, or use the checkpoint that belongs to it."
+            )
+    model.load_state_dict(state)
+
+
+def save_model(path: str | Path, model: LPN, iteration: int, optimizer_state: dict[str, Any], loss: float) -> None:
+    """Write `model.pt` at `path` and `model_config.json` beside it, both atomically."""
+    path = Path(path)
+    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    write_json(path.with_name("model_config.json"), model.config)
+    with atomic_path(path) as temporary:
+        torch.save(
+            {"iteration": iteration, "model_state_dict": state, "optimizer_state_dict": optimizer_state, "loss": loss},
+            temporary,
+        )
+
+
+def load_model(path: str | Path, config: dict[str, Any] | None = None) -> LPN:
+    """Load a model onto the CPU in evaluation mode.
+
+    `config` is the network's config; by default it is read from `model_config.json` beside the file. Raises UserError
+    for a file that cannot be read or that belongs to another architecture.
+    """
+    if config is None:
+        config_path = Path(path).with_name("model_config.json")
+        try:
+            config = json.loads(config_path.read_text())
+        except (FileNotFoundError, json.JSONDecodeError) as error:
+            raise UserError(f"{config_path}, which describes the network of {path}, cannot be read: {error}.") from error
+    model = build_network(config)
+    load_state(model, read_checkpoint(path)["model_state_dict"], path)
+    return model.eval().requires_grad_(False)

@@ -1,0 +1,23 @@
+"""The one error that scripts show to people as a paragraph instead of a traceback."""
+
+import sys
+from collections.abc import Callable
+
+
+class UserError(Exception):
+    """Something the user can mend; the message names the file or key at fault and the remedy."""
+
+
+def run_cli(main: Callable[[], None]) -> None:
+    """Run a script's `main`; show a `UserError`, or a full disk, as one paragraph and exit with 1."""
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        if error.errno != 28:  # ENOSPC; everything else deserves its traceback
+            raise
+        sys.exit(
+            f"error: no space left on the device while writing {error.filename or 'a file'}. Finished files are "
+            "intact, and training goes on from its last checkpoint: free some space and run the same command again."
+        )

@@ -1,0 +1,246 @@
+"""Learned proximal networks: f = grad psi with psi input-convex, hence f is exactly a proximal operator.
+
+"What's in a Prior? Learned Proximal Networks for Inverse Problems", Fang, Buchanan, Sulam, ICLR 2024 (arXiv 2310.14344),
+section 3. A map is the proximal operator of some, possibly non-convex, function iff it is the gradient of a
+convex function (Gribonval and Nikolova 2020), so f is a prox whatever its weights, as long as psi is convex.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lpn.errors import UserError
+
+
+class _SoftplusPair(torch.autograd.Function):
+    """(softplus(beta z) / beta, sigmoid(beta z)) and their gradients from one sigmoid.
+
+    softplus(t) = max(t, 0) - log(max(sigmoid(t), 1 - sigmoid(t))): a logarithm in [log 1/2, 0], several times faster on
+    a CPU than log1p(exp(t)), and without its cut-off at t > 20.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, beta: float) -> tuple[Tensor, Tensor]:
+        slope = torch.sigmoid(beta * z)
+        value = z.clamp_min(0).sub_(torch.maximum(slope, 1 - slope).log_(), alpha=1 / beta)
+        ctx.save_for_backward(slope)
+        ctx.beta = beta
+        return value, slope
+
+    @staticmethod
+    def backward(ctx: Any, grad_value: Tensor, grad_slope: Tensor) -> tuple[Tensor, None]:
+        (slope,) = ctx.saved_tensors
+        return torch.addcmul(grad_value, grad_slope, 1 - slope, value=ctx.beta).mul_(slope), None
+
+
+def _adjoint(layer: nn.Module, grad: Tensor, shape: torch.Size) -> Tensor:
+    """Apply the transpose of a linear layer's matrix to `grad`; `shape` is the shape of the layer's input."""
+    if isinstance(layer, nn.Linear):
+        return F.linear(grad, layer.weight.T).view(shape)
+    # what a strided convolution leaves over at the far border
+    output_padding = [
+        n + 2 * p - k - (m - 1) * s
+        for n, m, k, s, p in zip(
+            shape[2:], grad.shape[2:], layer.kernel_size, layer.stride, layer.padding, strict=True
+        )
+    ]
+    return F.conv_transpose2d(grad, layer.weight, None, layer.stride, layer.padding, output_padding)
+
+
+def _apply(layer: nn.Module, x: Tensor) -> Tensor:
+    return layer(x.flatten(1) if isinstance(layer, nn.Linear) else x)
+
+
+def _bilinear_matrix(size: int, to: int) -> Tensor:
+    """Return the (to, size) matrix of 1-D linear resizing (align_corners false, no antialias)."""
+    unit = torch.eye(size)[:, None]
+    return F.interpolate(unit, size=to, mode="linear", align_corners=False)[:, 0].T.contiguous()
+
+
+class LPN(nn.Module):
+    """The proximal operator f(x) = grad psi(x) of a learned function, with psi(x) = ICNN(x) + alpha ||x||^2.
+
+    The ICNN is the chain  z_0 = lin_0 x,  z_i = lin_i act(z_{i-1}) + res_{i-1} resize_i(x),  psi = z_K, with
+    act = softplus(beta .) / beta. It is convex because the weights of lin_1 ... lin_K are >= 0 (`project` makes them so).
+    Parameters are named as in the published checkpoints (`lin.<i>`, `res.<i>`).
+
+    Args:
+        lin: the K+1 linear or convolutional layers of the main chain.
+        res: the skips from the input into z_1, z_2, ...
+        sizes: the spatial size that the input is resized to before each skip; empty for vectors.
+        input_shape: shape of one input without the batch axis.
+        beta: sharpness of the softplus.
+        alpha: weight of the quadratic term; psi is 2 alpha strongly convex.
+        config: what `build_network` needs to make this network again.
+    """
+
+    def __init__(
+        self,
+        lin: list[nn.Module],
+        res: list[nn.Module],
+        sizes: list[int],
+        input_shape: tuple[int, ...],
+        beta: float,
+        alpha: float,
+        config: dict[str, Any],
+    ) -> None:
+        super().__init__()
+        self.lin, self.res = nn.ModuleList(lin), nn.ModuleList(res)
+        self.sizes, self.input_shape = sizes, input_shape
+        self.beta, self.alpha, self.config = beta, alpha, config
+        for size in set(sizes) - {input_shape[-1]}:
+            self.register_buffer(f"resize_{size}", _bilinear_matrix(input_shape[-1], size), persistent=False)
+
+    def extra_repr(self) -> str:
+        return f"input_shape={self.input_shape}, beta={self.beta}, alpha={self.alpha}"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return f(x) = grad psi(x), the proximal operator of the learned prior, for (N, *input_shape).
+
+        The gradient is written out by the chain rule instead of calling autograd inside autograd, so training is an
+        ordinary first-order graph: it runs under `no_grad`, in bfloat16 autocast and through `torch.compile`.
+        Raises ValueError where the shape of x does not fit.
+        """
+        resized = self._resized(x)
+        shapes, slopes = [], []
+        z = _apply(self.lin[0], x)
+        for i, layer in enumerate(self.lin[1:-1]):
+            y, slope = _SoftplusPair.apply(z, self.beta)
+            shapes.append(y.shape)
+            slopes.append(slope)
+            z = _apply(layer, y) + _apply(self.res[i], resized[i])
+        slopes.append(torch.sigmoid(self.beta * z))
+
+        last = len(self.lin) - 1  # the output layer, whose skip (if any) is res[last - 1]
+        grad_y = self.lin[last].weight.view(1, *slopes[-1].shape[1:])
+        # one gradient for each size of the input, so that each is resized back only once
+        grads = {x.shape[-1]: 2 * self.alpha * x if self.alpha else torch.zeros_like(x)}
+        if len(self.res) == last:
+            grads[x.shape[-1]] = grads[x.shape[-1]] + self.res[-1].weight
+        for i in range(last - 1, 0, -1):
+            grad_z = slopes[i] * grad_y
+            skip = _adjoint(self.res[i - 1], grad_z, resized[i - 1].shape)
+            size = skip.shape[-1]
+            grads[size] = grads[size] + skip if size in grads else skip
+            grad_y = _adjoint(self.lin[i], grad_z, shapes[i - 1])
+        grad_x = grads.pop(x.shape[-1]) + _adjoint(self.lin[0], slopes[0] * grad_y, x.shape)
+        for size, grad in grads.items():
+            matrix = getattr(self, f"resize_{size}")
+            grad_x = grad_x + matrix.T @ grad @ matrix
+        return grad_x
+
+    def potential(self, x: Tensor) -> Tensor:
+        """Return psi(x) as (N,), for x of shape (N, *input_shape). Raises ValueError where the shape does not fit."""
+        resized = self._resized(x)
+        z = _apply(self.lin[0], x)
+        for i, layer in enumerate(self.lin[1:]):
+            y, _ = _SoftplusPair.apply(z, self.beta)
+            z = _apply(layer, y)
+            if i < len(self.res):
+                z = z + _apply(self.res[i], resized[i])
+        return z[:, 0] + self.alpha * x.flatten(1).square().sum(1)
+
+    def constrained_weights(self) -> list[nn.Parameter]:
+        """Return the weights that must be >= 0 for psi to be convex: all of the main chain but the first layer's."""
+        return [layer.weight for layer in self.lin[1:]]
+
+    @torch.no_grad()
+    def project(self) -> None:
+        """Project the constrained weights onto >= 0."""
+        torch._foreach_clamp_min_(self.constrained_weights(), 0.0)
+
+    def _resized(self, x: Tensor) -> list[Tensor]:
+        """Return the input of each skip."""
+        if x.shape[1:] != self.input_shape:
+            raise ValueError(f"the network takes inputs of shape (N, {', '.join(map(str, self.input_shape))}), "
+                             f"not {tuple(x.shape)}")  # fmt: skip
+        by_size = {x.shape[-1]: x}
+        for size in self.sizes:
+            if size not in by_size:
+                matrix = getattr(self, f"resize_{size}")
+                by_size[size] = matrix @ x @ matrix.T
+        return [by_size[size] for size in self.sizes] or [x] * len(self.res)
+
+
+def _initialise(lin: list[nn.Module]) -> None:
+    """Draw the constrained weights from exp(N(-10, 0.1)); all others keep PyTorch's default."""
+    for layer in lin[1:]:
+        with torch.no_grad():
+            layer.weight.normal_(-10, 0.1).exp_()
+
+
+def lpn_1d(hidden: int = 50, layers: int = 4, beta: float = 10) -> LPN:
+    """Return the scalar LPN of the Laplacian experiment; inputs (N, 1), no quadratic term.
+
+    As published, all weights keep PyTorch's default initialisation: about half of the constrained ones are
+    negative and become zero at the first projection.
+    """
+    lin = [nn.Linear(1, hidden, bias=False)]
+    lin += [nn.Linear(hidden, hidden, bias=False) for _ in range(layers)]
+    lin += [nn.Linear(hidden, 1, bias=False)]
+    res = [nn.Linear(1, hidden) for _ in range(layers)] + [nn.Linear(1, 1)]
+    config = {"name": "lpn_1d", "hidden": hidden, "layers": layers, "beta": beta}
+    return LPN(lin, res, [], (1,), beta, 0.0, config)
+
+
+def lpn_28(channels: int = 1, hidden: int = 64, beta: float = 10, alpha: float = 0.01) -> LPN:
+    """Return the LPN for 28x28 images (MNIST); inputs (N, channels, 28, 28) in [0, 1]."""
+    strides = [1, 2, 1, 2]
+    widths = [channels, hidden, hidden, hidden]
+    lin: list[nn.Module] = [
+        nn.Conv2d(width, hidden, 3, stride, 1, bias=False) for width, stride in zip(widths, strides, strict=True)
+    ]
+    lin += [nn.Linear(49 * hidden, 64, bias=False), nn.Linear(64, 1, bias=False)]
+    res: list[nn.Module] = [nn.Conv2d(channels, hidden, 3, stride, 1) for stride in strides[1:]]
+    res += [nn.Linear(49 * channels, 64)]
+    _initialise(lin)
+    config = {"name": "lpn_28", "channels": channels, "hidden": hidden, "beta": beta, "alpha": alpha}
+    return LPN(lin, res, [28, 14, 14, 7], (channels, 28, 28), beta, alpha, config)
+
+
+def lpn_128(channels: int = 3, hidden: int = 256, beta: float = 100, alpha: float = 1e-6) -> LPN:
+    """Return the LPN for 128x128 images (CelebA, Mayo-CT); inputs (N, channels, 128, 128) in [0, 1]."""
+    strides = [1, 2, 1, 2, 1, 2]
+    widths = [channels] + [hidden] * 5
+    lin: list[nn.Module] = [
+        nn.Conv2d(width, hidden, 3, stride, 1, bias=i == 0)
+        for i, (width, stride) in enumerate(zip(widths, strides, strict=True))
+    ]
+    lin += [nn.Conv2d(hidden, 64, 16, bias=False), nn.Linear(64, 1)]
+    res: list[nn.Module] = [nn.Conv2d(channels, hidden, 3, stride, 1) for stride in strides[1:]]
+    res += [nn.Conv2d(channels, 64, 16)]
+    _initialise(lin)
+    config = {"name": "lpn_128", "channels": channels, "hidden": hidden, "beta": beta, "alpha": alpha}
+    return LPN(lin, res, [128, 64, 64, 32, 32, 16], (channels, 128, 128), beta, alpha, config)
+
+
+NETWORKS: dict[str, Callable[..., LPN]] = {"lpn_1d": lpn_1d, "lpn_28": lpn_28, "lpn_128": lpn_128}
+
+
+def build_network(config: dict[str, Any]) -> LPN:
+    """Build a network from its config, e.g. {"name": "lpn_28", "hidden": 64}.
+
+    Raises UserError for an unknown name or an argument that the network does not have.
+    """
+    arguments = dict(config)
+    name = arguments.pop("name", None)
+    if name not in NETWORKS:
+        raise UserError(f"config key 'network.name' is {name!r}; the known networks are: {', '.join(NETWORKS)}.")
+    try:
+        return NETWORKS[name](**arguments)
+    except TypeError as error:
+        raise UserError(f"config key 'network' does not fit {name}: {error}.") from error
+
+
+def input_gradient(model: LPN, x: Tensor, create_graph: bool = False) -> Tensor:
+    """Return grad psi(x) by automatic differentiation of the potential: the definition that `LPN.forward` must equal.
+
+    Slower than the forward pass; it serves as the oracle of tests and as the baseline of benchmarks. The caller's x is
+    left as it is.
+    """
+    x = x.detach().requires_grad_(True)
+    with torch.enable_grad():
+        return torch.autograd.grad(model.potential(x).sum(), x, create_graph=create_graph)[0]

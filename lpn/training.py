@@ -1,0 +1,230 @@
+"""Training: the loss schedule, the loop, exact resume.
+
+Every random draw is a function of the step (see `lpn.seeds`), so the state of a run is its step, weights and optimiser:
+a run that was killed and resumed ends in the same bits as one that was not.
+"""
+
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lpn.checkpoints import load_state, read_checkpoint
+from lpn.errors import UserError
+from lpn.files import atomic_path
+from lpn.losses import LOSSES
+from lpn.networks import LPN
+from lpn.seeds import torch_generator
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A run of steps that share loss, gamma and learning rate; `stop` is the step after its last one."""
+
+    stop: int
+    loss: str
+    gamma: float
+    lr: float
+
+
+def make_schedule(phases: Iterable[dict[str, Any]], dimension: int) -> list[Stage]:
+    """Turn the `phases` of a config into stages.
+
+    A phase {loss, steps, lr} is one stage. A proximal matching phase has a list `gamma` and is split in that many stages
+    of steps // len(gamma) steps, the last one taking the remainder. gamma is given for one-dimensional data and
+    multiplied by sqrt(dimension), the growth of a residual's norm with the number of entries (the published schedule).
+
+    Raises UserError where a phase has fewer steps than gammas.
+    """
+    stages: list[Stage] = []
+    start = 0
+    for phase in phases:
+        gammas = phase.get("gamma") or [0.0]
+        length = phase["steps"] // len(gammas)
+        if length == 0:
+            raise UserError(f"config key 'phases': {phase['steps']} steps can't hold the {len(gammas)} values of gamma.")
+        stop = start + phase["steps"]
+        for i, gamma in enumerate(gammas):
+            end = stop if i == len(gammas) - 1 else start + (i + 1) * length
+            stages.append(Stage(end, phase["loss"], gamma * dimension**0.5, phase["lr"]))
+        start = stop
+    return stages
+
+
+def stage_at(stages: list[Stage], step: int) -> Stage:
+    """Return the stage that `step` belongs to; steps past the end belong to the last stage."""
+    return next((stage for stage in stages if step < stage.stop), stages[-1])
+
+
+class Trainer:
+    """Trains an LPN as a denoiser: clean batch, noisy = clean + sigma N(0, I), loss of f(noisy) - clean, Adam, projection.
+
+    Args:
+        model: the network, on its device.
+        batches: step -> clean batch (N, *input_shape), float32, on the model's device.
+        stages: the schedule, from `make_schedule`.
+        sigma: standard deviation of the noise.
+        seed: seed of the noise stream.
+        bf16: compute f in bfloat16 autocast; weights, losses and optimiser stay in float32.
+        compile: pass the network through `torch.compile`.
+    """
+
+    def __init__(
+        self,
+        model: LPN,
+        batches: Callable[[int], Tensor],
+        stages: list[Stage],
+        *,
+        sigma: float,
+        seed: int,
+        bf16: bool = False,
+        compile: bool = False,
+    ) -> None:
+        self.model = model.to(memory_format=torch.channels_last)
+        self.f = torch.compile(model) if compile else model
+        self.batches, self.stages, self.sigma, self.seed, self.bf16 = batches, stages, sigma, seed, bf16
+        self.device = next(model.parameters()).device
+        self.optimizer = torch.optim.Adam(model.parameters(), fused=True)
+        self.step_count = 0
+
+    @property
+    def total_steps(self) -> int:
+        """Number of steps of the whole schedule."""
+        return self.stages[-1].stop
+
+    def step(self) -> Tensor:
+        """Take one step and return its loss, a scalar tensor that is not waited for."""
+        stage = stage_at(self.stages, self.step_count)
+        for group in self.optimizer.param_groups:
+            group["lr"] = stage.lr
+        clean = self.batches(self.step_count)
+        generator = torch_generator(self.seed, "noise", self.step_count, device=self.device)
+        noise = torch.randn(clean.shape, generator=generator, device=self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            output = self.f(torch.add(clean, noise, alpha=self.sigma))
+        loss = LOSSES[stage.loss](output.float() - clean, stage.gamma)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.model.project()
+        self.step_count += 1
+        return loss.detach()
+
+    def run(self, log_every: int) -> Iterator[dict[str, Any]]:
+        """Train to the end, yielding a record {step, loss_name, gamma, lr, loss} every `log_every` steps and at the last.
+
+        `loss` is the mean since the last record. Raises UserError, naming the step, once a loss is not finite; nothing
+        is yielded for those steps.
+        """
+        losses: list[Tensor] = []
+        while self.step_count < self.total_steps:
+            stage = stage_at(self.stages, self.step_count)
+            losses.append(self.step())
+            if self.step_count % log_every and self.step_count < self.total_steps:
+                continue
+            values = torch.stack(losses).double().cpu()
+            if not values.isfinite().all():
+                bad = self.step_count - len(losses) + int((~values.isfinite()).nonzero()[0])
+                raise UserError(
+                    f"the loss became {values[~values.isfinite()][0].item()} at step {bad}. The last good checkpoint was "
+                    "kept. Lower the learning rate 'lr' of that phase, or train in fp32 if 'precision' is bf16."
+                )
+            losses.clear()
+            yield {
+                "step": self.step_count,
+                "loss_name": stage.loss,
+                "gamma": stage.gamma,
+                "lr": stage.lr,
+                "loss": values.mean().item(),
+            }
+
+
+class Checkpoints:
+    """The resumable state of one training run: `state.pt` in a folder, and the one before it as `previous.pt`."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.current, self.previous = Path(folder) / "state.pt", Path(folder) / "previous.pt"
+
+    def save(self, trainer: Trainer, records: list[dict[str, Any]]) -> None:
+        """Save the trainer's state and the log so far; at every moment at least one whole state is on the disk."""
+        state = {
+            "iteration": trainer.step_count,
+            "model_state_dict": trainer.model.state_dict(),
+            "optimizer_state_dict": trainer.optimizer.state_dict(),
+            "loss": records[-1]["loss"],
+            "records": records,
+        }
+        with atomic_path(self.current) as temporary:
+            torch.save(state, temporary)
+            if self.current.exists():
+                self.current.replace(self.previous)
+
+    def restore(self, trainer: Trainer) -> tuple[list[dict[str, Any]], list[str]]:
+        """Load the newest readable state into `trainer`; return the log so far and what was wrong with newer ones."""
+        problems = []
+        for path in (self.current, self.previous):
+            if not path.exists():
+                continue
+            try:
+                state = read_checkpoint(path)
+            except UserError as error:
+                problems.append(str(error))
+                continue
+            load_state(trainer.model, state["model_state_dict"], path)
+            trainer.optimizer.load_state_dict(state["optimizer_state_dict"])
+            trainer.step_count = state["iteration"]
+            return state["records"], problems
+        return [], problems
+
+
+class Interrupted(SystemExit):
+    """Training was asked to stop (SIGTERM) and did, after saving its state."""
+
+
+def train(
+    trainer: Trainer,
+    checkpoints: Checkpoints,
+    records: list[dict[str, Any]],
+    *,
+    log_every: int = 100,
+    validate: Callable[[LPN], dict[str, float]] | None = None,
+    validate_every: int = 1000,
+    save_seconds: float = 60,
+    on_record: Callable[[dict[str, Any]], None] = lambda record: None,
+) -> list[dict[str, Any]]:
+    """Train to the end and return the whole log: one record per `log_every` steps.
+
+    Args:
+        trainer: what to train, as `checkpoints.restore` left it.
+        checkpoints: where its state is kept.
+        records: the log so far, from `checkpoints.restore`; empty for a new run.
+        log_every: steps between two records.
+        validate: model -> metrics, merged into the record every `validate_every` steps (a multiple of `log_every`).
+        save_seconds: seconds between two checkpoints; how often is no part of the result.
+        on_record: called with every new record, for progress bars and TensorBoard.
+
+    Raises UserError where the loss is not finite, and Interrupted, after a last checkpoint, on SIGTERM.
+    """
+    records = list(records)
+    terminated: list[bool] = []
+    before = signal.signal(signal.SIGTERM, lambda *_: terminated.append(True))
+    try:
+        saved = time.monotonic()
+        for record in trainer.run(log_every):
+            if validate and (record["step"] % validate_every == 0 or record["step"] == trainer.total_steps):
+                record |= validate(trainer.model)
+            records.append(record)
+            on_record(record)
+            if terminated or time.monotonic() - saved >= save_seconds or record["step"] == trainer.total_steps:
+                checkpoints.save(trainer, records)
+                saved = time.monotonic()
+            if terminated:
+                raise Interrupted(143)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return records

@@ -1,0 +1,41 @@
+"""What all command lines share."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from lpn.errors import UserError
+
+
+def parser(doc: str) -> argparse.ArgumentParser:
+    """Return a parser that shows a script's docstring, examples included, as its help."""
+    return argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def add_compute_options(arguments: argparse.ArgumentParser) -> None:
+    """Add --threads and --device."""
+    arguments.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+    arguments.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, mps ...")
+
+
+def setup_compute(threads: int, device: str) -> torch.device:
+    """Limit CPU threads, choose deterministic kernels, and return the device ("auto": CUDA where there is one)."""
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.deterministic = True
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(device)
+
+
+def read_spec(text: str) -> dict[str, Any]:
+    """Read a job's settings: JSON text, or the path of a JSON or YAML file."""
+    if text.lstrip().startswith("{"):
+        return json.loads(text)
+    try:
+        return yaml.safe_load(Path(text).read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"the settings {text} can't be read: {error}") from error

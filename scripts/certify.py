@@ -1,0 +1,52 @@
+"""Certify that a trained model is a proximal operator; exit with an error where it is not.
+
+example:
+  python scripts/certify.py --model results/demo/models/mnist/model.pt --data data/prepared/mnist.npy
+      --spec '{"data": "mnist", "points": 16, "lanczos_steps": 40, "inversion_tolerance": 1e-3, "seed": 0}'
+"""
+
+import torch
+from _cli import add_compute_options, parser, read_spec, setup_compute
+
+from lpn.certificate import certify
+from lpn.checkpoints import load_model
+from lpn.data import load_mnist
+from lpn.errors import UserError, run_cli
+from lpn.files import write_json
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--spec", required=True, help="data, points, lanczos_steps, inversion_tolerance, seed")
+    arguments.add_argument("--model", required=True, help="model.pt, with model_config.json beside it")
+    arguments.add_argument("--data", help="the prepared data set (none for laplace)")
+    arguments.add_argument("--output", help="JSON file to write where the model passes")
+    add_compute_options(arguments)
+    args = arguments.parse_args()
+    spec = read_spec(args.spec)
+    setup_compute(args.threads, "cpu")
+    model = load_model(args.model)
+    if spec["data"] == "laplace":
+        x = torch.linspace(-3.5, 3.5, spec["points"])[:, None]
+    else:
+        x = torch.from_numpy(load_mnist(args.data, "test")[: spec["points"]]) / 255.0
+    certificate = certify(
+        model,
+        x,
+        lanczos_steps=spec["lanczos_steps"],
+        inversion_tolerance=spec["inversion_tolerance"],
+        seed=spec["seed"],
+    )
+    for name, value in certificate.as_dict().items():
+        print(f"{name:20} {value}")
+    if certificate.failures:
+        raise UserError(
+            f"{args.model} is not certified as a proximal operator: {'; '.join(certificate.failures)}. "
+            "Nothing that needs this model will run. Train it again, or give another checkpoint."
+        )
+    if args.output:
+        write_json(args.output, certificate.as_dict())
+
+
+if __name__ == "__main__":
+    run_cli(main)

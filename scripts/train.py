@@ -1,0 +1,133 @@
+"""Train one learned proximal network, going on from its last checkpoint.
+
+The settings are one model of config/config.yaml, as JSON text or a JSON or YAML file.
+
+examples:
+  python scripts/train.py --spec spec.yaml --data data/prepared/mnist.npy --output out/model.pt
+  python scripts/train.py --output out/model.pt --spec '{"network": {"name": "lpn_1d"}, "data": "laplace", "sigma": 1,
+      "seed": 1, "batch_size": 2000, "phases": [{"loss": "l1", "steps": 1000, "lr": 0.001}]}'
+"""
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from _cli import add_compute_options, parser, read_spec, setup_compute
+
+from lpn.checkpoints import load_model, read_checkpoint, save_model
+from lpn.data import image_batches, laplace_batches, load_mnist
+from lpn.errors import run_cli
+from lpn.files import write_text
+from lpn.metrics import psnr, ssim
+from lpn.networks import LPN, build_network
+from lpn.seeds import stream_seed, torch_generator
+from lpn.training import Checkpoints, Trainer, make_schedule, train
+
+COLUMNS = ["step", "loss_name", "gamma", "lr", "loss", "validation_psnr", "validation_ssim"]
+
+
+def make_batches(spec: dict[str, Any], data: str | None, device: torch.device) -> Callable[[int], torch.Tensor]:
+    """Return step -> clean batch for the spec's data set."""
+    if spec["data"] == "laplace":
+        return laplace_batches(spec["batch_size"], spec["seed"], device)
+    return image_batches(load_mnist(data, "train"), spec["batch_size"], spec["seed"], device)
+
+
+def make_validation(spec: dict[str, Any], data: str | None, device: torch.device) -> Callable[[LPN], dict] | None:
+    """Return model -> PSNR and SSIM of denoising the same noisy validation images; None for the Laplacian data."""
+    if spec["data"] == "laplace":
+        return None
+    clean = torch.from_numpy(load_mnist(data, "validation")[: spec["validation_images"]]).float() / 255
+    noise = torch.randn(clean.shape, generator=torch_generator(spec["seed"], "validation"))
+    noisy = (clean + spec["sigma"] * noise).to(device)
+
+    @torch.no_grad()
+    def validate(model: LPN) -> dict[str, float]:
+        denoised = torch.cat([model(part) for part in noisy.split(100)]).cpu().numpy()
+        return {
+            "validation_psnr": float(psnr(denoised, clean.numpy()).mean()),
+            "validation_ssim": float(ssim(denoised, clean.numpy()).mean()),
+        }
+
+    return validate
+
+
+def make_trainer(spec: dict[str, Any], data: str | None, init: str | None, device: torch.device) -> Trainer:
+    """Build the network, with the weights of `init` where given, its data and its schedule."""
+    torch.manual_seed(stream_seed(spec["seed"], "initialisation"))
+    model = build_network(spec["network"])
+    if init:
+        model.load_state_dict(load_model(init, spec["network"]).state_dict())
+    return Trainer(
+        model.to(device),
+        make_batches(spec, data, device),
+        make_schedule(spec["phases"], torch.Size(model.input_shape).numel()),
+        sigma=spec["sigma"],
+        seed=spec["seed"],
+        bf16=spec.get("precision", "fp32") == "bf16",
+        compile=spec.get("compile", False),
+    )
+
+
+def write_log(path: Path, records: list[dict[str, Any]]) -> None:
+    """Write the records as CSV."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    write_text(path, buffer.getvalue())
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--spec", required=True, help="the model's settings: JSON text or a file")
+    arguments.add_argument("--data", help="the prepared data set (none for laplace)")
+    arguments.add_argument("--init", help="model.pt to start from")
+    arguments.add_argument("--output", type=Path, required=True, help="model.pt; model_config.json is written beside it")
+    arguments.add_argument("--log", type=Path, help="CSV of losses (default: training.csv beside the output)")
+    arguments.add_argument("--checkpoints", type=Path, help="folder of the resumable state (default: beside the output)")
+    arguments.add_argument("--save-seconds", type=float, default=60, help="time between checkpoints (default: 60)")
+    add_compute_options(arguments)
+    args = arguments.parse_args()
+    spec = read_spec(args.spec)
+    device = setup_compute(args.threads, args.device)
+    trainer = make_trainer(spec, args.data, args.init, device)
+    checkpoints = Checkpoints(args.checkpoints or args.output.parent / "checkpoints")
+    records, problems = checkpoints.restore(trainer)
+    for problem in problems:
+        print(f"warning: {problem} Going on from the state before it.")
+
+    from torch.utils.tensorboard import SummaryWriter
+    from tqdm import tqdm
+
+    board = SummaryWriter(checkpoints.current.parent / "tensorboard", purge_step=trainer.step_count)
+    bar = tqdm(total=trainer.total_steps, initial=trainer.step_count, desc="training", unit="step", mininterval=5)
+
+    def show(record: dict[str, Any]) -> None:
+        bar.update(record["step"] - bar.n)
+        bar.set_postfix_str(f"{record['loss_name']} {record['loss']:.4g}", refresh=False)
+        for name in ("loss", "lr", "gamma", "validation_psnr", "validation_ssim"):
+            if name in record:
+                board.add_scalar(name, record[name], record["step"])
+
+    with board, bar:
+        records = train(
+            trainer,
+            checkpoints,
+            records,
+            log_every=spec.get("log_every", 100),
+            validate=make_validation(spec, args.data, device),
+            validate_every=spec.get("validate_every", 1000),
+            save_seconds=args.save_seconds,
+            on_record=show,
+        )
+    write_log(args.log or args.output.with_name("training.csv"), records)
+    optimizer = read_checkpoint(checkpoints.current)["optimizer_state_dict"]
+    save_model(args.output, trainer.model, trainer.step_count, optimizer, records[-1]["loss"])
+
+
+if __name__ == "__main__":
+    run_cli(main)
