@@ -1,0 +1,136 @@
+"""Make one table, as CSV, Markdown and LaTeX, from files that other jobs wrote.
+
+examples:
+  python scripts/make_table.py certificates --label demo --output tables/certificates.csv results/demo/certificates/*.json
+  python scripts/make_table.py laplacian --label demo --shown 3.5 --output laplacian.csv results/demo/laplacian/curves/*.csv
+  python scripts/make_table.py mnist --label demo --output mnist.csv results/demo/mnist/prior/gaussian.csv
+  python scripts/make_table.py published --label demo --shown 3.5 --published config/published.yaml --output published.csv
+      results/demo/laplacian/curves/*.csv results/demo/mnist/prior/*.csv
+"""
+
+import json
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from _cli import parser
+
+from lpn.errors import UserError, run_cli
+from lpn.files import write_text
+
+
+def certificates(files: list[Path], args: Namespace) -> pd.DataFrame:
+    """One row a model: its certificate."""
+    rows = [{"model": path.stem} | json.loads(path.read_text()) for path in files]
+    return pd.DataFrame(rows).drop(columns="failures")
+
+
+def laplacian_errors(curves: pd.DataFrame, shown: float) -> dict[str, float]:
+    """Return the errors of prox and prior on |x| <= shown, and R(3.4)."""
+    inside = curves[curves.x.abs() <= shown]
+    deviation = (inside.prox - inside.prox_true).abs()
+    return {
+        "prox_mean_error": deviation.mean(),
+        "prox_max_error": deviation.max(),
+        "prior_at_3.4": prior_at(curves, 3.4),
+        "prior_mean_error": (inside.prior - inside.prior_true).abs().mean(),
+        "inversion_residual": inside.residual.max(),
+    }
+
+
+def prior_at(curves: pd.DataFrame, x: float) -> float:
+    """Return R(x) minus its minimum, interpolated between grid points."""
+    return float(np.interp(x, curves.x, curves.prior))
+
+
+def laplacian(files: list[Path], args: Namespace) -> pd.DataFrame:
+    """One row a model: distance to soft thresholding and to |x|."""
+    return pd.DataFrame([{"model": p.stem} | laplacian_errors(pd.read_csv(p), args.shown) for p in files])
+
+
+def mnist(files: list[Path], args: Namespace) -> pd.DataFrame:
+    """One row a perturbation and level: mean and standard deviation of R, shifted to minimum 0 over the perturbation."""
+    rows = []
+    for path in files:
+        priors = pd.read_csv(path, index_col="image")
+        residuals = np.load(path.with_suffix(".npz"), allow_pickle=False)["residual"]
+        shifted = priors - priors.min().min()
+        for level, residual in zip(shifted, residuals, strict=True):
+            rows.append(
+                {
+                    "perturbation": path.stem,
+                    "level": level,
+                    "prior_mean": shifted[level].mean(),
+                    "prior_std": shifted[level].std(ddof=0),
+                    "images": len(shifted),
+                    "inversion_residual": residual.max(),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def measure(quantity: str, arguments: dict[str, Any], frames: dict[str, pd.DataFrame], shown: float) -> float | None:
+    """Return our value of a published quantity; None where this run does not cover it."""
+    frame = frames.get(arguments.get("model") or arguments.get("perturbation"))
+    if frame is None:
+        return None
+    if quantity == "laplacian_prior_at":
+        return prior_at(frame, arguments["x"])
+    if quantity == "laplacian_prox_deviation":
+        return laplacian_errors(frame, shown)["prox_max_error"]
+    if quantity == "mnist_prior":
+        row, level = arguments["image"], str(arguments["level"])
+        present = row in frame.index and level in frame.columns
+        return frame.loc[row, level] - frame.min().min() if present else None
+    raise UserError(f"config/published.yaml: quantity {quantity!r} is not known to scripts/make_table.py.")
+
+
+def published(files: list[Path], args: Namespace) -> pd.DataFrame:
+    """One row a published value: it, ours, and the source."""
+    frames = {path.stem: pd.read_csv(path, index_col="image" if path.parent.name == "prior" else None) for path in files}
+    return pd.DataFrame(
+        [
+            {
+                "quantity": entry["describes"],
+                "published": f"about {entry['published']}" if entry["precision"] == "about" else entry["published"],
+                "ours": measure(entry["quantity"], entry["arguments"], frames, args.shown),
+                "source": entry["source"],
+            }
+            for entry in yaml.safe_load(args.published.read_text())
+        ]
+    )
+
+
+TABLES = {"certificates": certificates, "laplacian": laplacian, "mnist": mnist, "published": published}
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write `table` as CSV at `path`, and as Markdown and LaTeX beside it."""
+    write_text(path, table.to_csv(index=False, float_format="%.6g"))
+    shown = table.map(lambda value: f"{value:.4g}" if isinstance(value, float) and not np.isnan(value) else value)
+    shown = shown.astype(object).where(table.notna(), "")
+    write_text(path.with_suffix(".md"), shown.to_markdown(index=False, disable_numparse=True) + "\n")
+    latex = shown.map(lambda value: str(value).replace("|", r"\textbar{}")).to_latex(index=False, escape=False)
+    for plain, escaped in {"_": r"\_", "%": r"\%", "#": r"\#"}.items():
+        latex = latex.replace(plain, escaped)
+    write_text(path.with_suffix(".tex"), latex)
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("table", choices=TABLES)
+    arguments.add_argument("files", nargs="+", type=Path, help="what the table is made from")
+    arguments.add_argument("--label", required=True, help="scale of the run, a column of the table")
+    arguments.add_argument("--shown", type=float, help="Laplacian errors cover |x| up to this")
+    arguments.add_argument("--published", type=Path, help="YAML file of published values")
+    arguments.add_argument("--output", required=True, type=Path, help="CSV file; .md and .tex are written beside it")
+    args = arguments.parse_args()
+    table = TABLES[args.table](args.files, args)
+    write_table(table.assign(scale=args.label), args.output)
+
+
+if __name__ == "__main__":
+    run_cli(main)

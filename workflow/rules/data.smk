@@ -1,0 +1,22 @@
+rule fetch_mnist:
+    output:
+        PREPARED / "mnist.npy",
+    conda:
+        "../../environment.yml"
+    log:
+        LOGS / "fetch_mnist.log",
+    benchmark:
+        LOGS / "benchmarks/fetch_mnist.tsv"
+    retries: 2
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        folder=DATA,
+        mirrors=" ".join(config["data"]["mirrors"]),
+        code=fingerprint("scripts/fetch_mnist.py"),
+    message:
+        "Fetching MNIST"
+    shell:
+        "python scripts/fetch_mnist.py --folder {params.folder:q} --mirror {params.mirrors} "
+        "--output {output:q} > {log:q} 2>&1"

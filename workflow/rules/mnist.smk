@@ -1,0 +1,66 @@
+rule mnist_prior:
+    input:
+        unpack(lambda wildcards: certified(config["mnist"]["model"])),
+        data=PREPARED / "mnist.npy",
+    output:
+        prior=OUT / "mnist/prior/{perturbation}.csv",
+        arrays=OUT / "mnist/prior/{perturbation}.npz",
+    conda:
+        "../../environment.yml"
+    log:
+        LOGS / "mnist_prior/{perturbation}.log",
+    benchmark:
+        LOGS / "benchmarks/mnist_prior_{perturbation}.tsv"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=120,
+    params:
+        spec=perturbation_spec,
+        code=fingerprint("scripts/mnist_prior.py"),
+    message:
+        "Evaluating the learned prior of MNIST, {wildcards.perturbation}"
+    shell:
+        "python scripts/mnist_prior.py --spec {params.spec:q} --model {input.model:q} --data {input.data:q} "
+        "--output {output.prior:q} --arrays {output.arrays:q} --threads {threads} > {log:q} 2>&1"
+
+
+rule mnist_figure:
+    input:
+        prior=OUT / "mnist/prior/{perturbation}.csv",
+        arrays=OUT / "mnist/prior/{perturbation}.npz",
+        notebook="workflow/notebooks/mnist_{kind}.ipynb",
+    output:
+        pdf=OUT / "figures/mnist_{perturbation}_{kind}.pdf",
+        png=report(
+            OUT / "figures/mnist_{perturbation}_{kind}.png",
+            caption="../report/mnist.rst",
+            category="MNIST",
+            labels={"figure": "{perturbation}, {kind}", "format": "picture"},
+        ),
+        html=report(
+            OUT / "figures/mnist_{perturbation}_{kind}.html",
+            caption="../report/notebook.rst",
+            category="MNIST",
+            labels={"figure": "{perturbation}, {kind}", "format": "notebook"},
+        ),
+    conda:
+        "../../environment.yml"
+    log:
+        run=LOGS / "figures/mnist_{perturbation}_{kind}.log",
+        notebook=LOGS / "figures/mnist_{perturbation}_{kind}.ipynb",
+    benchmark:
+        LOGS / "benchmarks/figure_mnist_{perturbation}_{kind}.tsv"
+    wildcard_constraints:
+        kind="grid|violin",
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        spec=perturbation_figure_spec,
+        code=fingerprint("scripts/render_notebook.py"),
+    message:
+        "Drawing the MNIST {wildcards.kind} figure, {wildcards.perturbation}"
+    shell:
+        "python scripts/render_notebook.py {input.notebook:q} --spec {params.spec:q} --executed {log.notebook:q} "
+        "--pdf {output.pdf:q} --set prior={input.prior:q} arrays={input.arrays:q} > {log.run:q} 2>&1"

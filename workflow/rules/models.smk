@@ -1,0 +1,59 @@
+rule train:
+    input:
+        data=lambda wildcards: prepared_data(wildcards.model),
+        init=init_model,
+    output:
+        model=OUT / "models/{model}/model.pt",
+        config=OUT / "models/{model}/model_config.json",
+        log=OUT / "models/{model}/training.csv",
+    conda:
+        "../../environment.yml"
+    log:
+        LOGS / "train/{model}.log",
+    benchmark:
+        LOGS / "benchmarks/train_{model}.tsv"
+    retries: 2
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=lambda wildcards, attempt: 480 * attempt,
+    params:
+        spec=model_spec,
+        code=fingerprint("scripts/train.py"),
+        checkpoints=checkpoint_folder,
+        data=lambda wildcards, input: f"--data {input.data}" if input.data else "",
+        init=lambda wildcards, input: f"--init {input.init}" if input.init else "",
+    message:
+        "Training {wildcards.model}"
+    shell:
+        "python scripts/train.py --spec {params.spec:q} {params.data} {params.init} --output {output.model:q} "
+        "--log {output.log:q} --checkpoints {params.checkpoints:q} --threads {threads} > {log:q} 2>&1"
+
+
+rule certify:
+    input:
+        model=OUT / "models/{model}/model.pt",
+        config=OUT / "models/{model}/model_config.json",
+        data=lambda wildcards: prepared_data(wildcards.model),
+    output:
+        OUT / "certificates/{model}.json",
+    conda:
+        "../../environment.yml"
+    log:
+        LOGS / "certify/{model}.log",
+    benchmark:
+        LOGS / "benchmarks/certify_{model}.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        spec=certificate_spec,
+        code=fingerprint("scripts/certify.py"),
+        data=lambda wildcards, input: f"--data {input.data}" if input.data else "",
+    message:
+        "Certifying that {wildcards.model} is a proximal operator"
+    shell:
+        "python scripts/certify.py --spec {params.spec:q} --model {input.model:q} {params.data} --output {output:q} "
+        "--threads {threads} > {log:q} 2>&1"

@@ -1,0 +1,35 @@
+rule table:
+    input:
+        files=lambda wildcards: table_inputs(wildcards.table),
+        published=lambda wildcards: (
+            "config/published.yaml" if wildcards.table == "published" else []
+        ),
+    output:
+        csv=OUT / "tables/{table}.csv",
+        markdown=report(
+            OUT / "tables/{table}.md",
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "{table}"},
+        ),
+        latex=OUT / "tables/{table}.tex",
+    conda:
+        "../../environment.yml"
+    log:
+        LOGS / "tables/{table}.log",
+    benchmark:
+        LOGS / "benchmarks/table_{table}.tsv"
+    wildcard_constraints:
+        table="|".join(TABLES),
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        label=config["label"],
+        options=lambda wildcards, input: table_options(wildcards.table, input.published),
+        code=fingerprint("scripts/make_table.py"),
+    message:
+        "Making the table {wildcards.table}"
+    shell:
+        "python scripts/make_table.py {wildcards.table} {input.files:q} --label {params.label:q} "
+        "{params.options} --output {output.csv:q} > {log:q} 2>&1"
