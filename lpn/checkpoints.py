@@ -34,11 +34,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f"{path} is not a safe checkpoint: it holds more than tensors and plain values, or is damaged "
             f"({str(error).splitlines()[0]}). Use a file saved with plain state dicts."
         ) from error
-    except (RuntimeError, EOFError, ValueError, zipfile.BadZipFile) as error:
+    except (RuntimeError, EOFError, ValueError, IndexError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(
-            f"{path} is truncated or corrupt ({str(error).splitlines()[0]}). Delete it and train or download it again."
+            f"{path} is truncated or corrupt ({type(error).__name__}). Delete it and train or download it again."
         ) from error
-    if not isinstance(checkpoint, dict) or not KEYS <= checkpoint.keys():
+    if not isinstance(checkpoint, dict) or not KEYS.issubset(checkpoint):
         raise UserError(f"{path} is not a checkpoint: it must hold the keys {', '.join(sorted(KEYS))}.")
     return checkpoint
 

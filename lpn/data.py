@@ -75,7 +75,9 @@ def load_mnist(path: str | Path, split: str) -> np.ndarray:
     try:
         images = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{path} can't be read as a NumPy array ({error}). Delete it; the pipeline makes it anew.") from error
+        raise UserError(
+            f"{path} can't be read as a NumPy array ({error}). Delete it; the pipeline makes it anew."
+        ) from error
     if images.shape != (60000, 28, 28) or images.dtype != np.uint8:
         raise UserError(f"{path} holds {images.dtype} {images.shape}, not uint8 (60000, 28, 28). Delete it and rerun.")
     return images[MNIST_SPLITS[split], None]

@@ -43,9 +43,7 @@ def _adjoint(layer: nn.Module, grad: Tensor, shape: torch.Size) -> Tensor:
     # what a strided convolution leaves over at the far border
     output_padding = [
         n + 2 * p - k - (m - 1) * s
-        for n, m, k, s, p in zip(
-            shape[2:], grad.shape[2:], layer.kernel_size, layer.stride, layer.padding, strict=True
-        )
+        for n, m, k, s, p in zip(shape[2:], grad.shape[2:], layer.kernel_size, layer.stride, layer.padding, strict=True)
     ]
     return F.conv_transpose2d(grad, layer.weight, None, layer.stride, layer.padding, output_padding)
 

@@ -217,7 +217,7 @@ def train(
         saved = time.monotonic()
         for record in trainer.run(log_every):
             if validate and (record["step"] % validate_every == 0 or record["step"] == trainer.total_steps):
-                record |= validate(trainer.model)
+                record.update(validate(trainer.model))
             records.append(record)
             on_record(record)
             if terminated or time.monotonic() - saved >= save_seconds or record["step"] == trainer.total_steps:

@@ -28,7 +28,7 @@ def _sentence(error: ValidationError) -> str:
 def _reference_problems(config: dict[str, Any]) -> list[str]:
     """Return what a schema can't say: names of models that don't exist, starts that form a circle, missing levels."""
     models, problems = config["models"], []
-    for name, model in models.items():
+    for name in models:
         seen = [name]
         while (start := models[seen[-1]].get("init")) is not None:
             if start not in models:

@@ -1,0 +1,59 @@
+# Every target does its own set-up, in .venv.
+PYTHON ?= python3
+CORES ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())")
+CONFIG ?= config/demo.yaml
+RUN = $(shell sed -n 's/^run: *//p' $(CONFIG))
+SNAKEMAKE = snakemake --cores $(CORES) --configfile $(CONFIG)
+READY = .venv/ready
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export UV_HTTP_TIMEOUT = 300
+
+.PHONY: help demo paper test lint format bench report lock clean
+
+help: ## what each target gives
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c "import sys; sys.exit('error: Python 3.11 or later is needed, this is ' + sys.version.split()[0] + '. Name another one: make PYTHON=python3.12 ...' if sys.version_info < (3, 11) else 0)"
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --constraint requirements.lock uv
+	.venv/bin/uv pip install --quiet --python .venv/bin/python --requirement requirements.lock
+	.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --editable .
+	touch $@
+
+# On a machine without a GPU, or with small networks, as many training jobs as cores share it.
+demo: $(READY) ## the Laplacian figures at full scale and the MNIST figures reduced, in results/demo/
+	$(SNAKEMAKE) --resources gpu=$(CORES)
+	@echo "Figures: results/$(RUN)/figures   tables: results/$(RUN)/tables   'make report' bundles them."
+
+paper: $(READY) ## the papers' settings, in results/paper/ (a GPU is advised)
+	snakemake --cores $(CORES)
+
+test: $(READY) ## all tests
+	pytest --numprocesses 2 --dist loadfile
+
+lint: $(READY) ## style, spelling, workflow lint
+	ruff check .
+	ruff format --check .
+	snakefmt --check workflow
+	codespell
+	snakemake --lint
+	snakemake --lint --configfile config/demo.yaml
+
+format: $(READY) ## rewrite Python and Snakemake files in the project's style
+	ruff check --fix .
+	ruff format .
+	snakefmt workflow
+
+bench: $(READY) ## speed and memory, ours beside the plain formulation
+	python scripts/benchmark.py
+
+report: $(READY) ## one self-contained HTML page of the run that CONFIG names (config/demo.yaml)
+	$(SNAKEMAKE) --report results/$(RUN)/report.html
+
+lock: $(READY) ## write requirements.lock anew from pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-header --no-annotate pyproject.toml --output-file requirements.lock
+
+clean: ## remove the results and logs of the demo; data/ and other runs stay
+	rm -rf results/demo logs/demo

@@ -1,0 +1,62 @@
+"""Fixtures: reference files of the published code, small networks, small data."""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lpn.networks import LPN, build_network
+
+ROOT = Path(__file__).resolve().parent.parent
+BUNDLED = Path(__file__).parent / "golden"
+
+torch.set_num_threads(1)
+os.environ |= {"OMP_NUM_THREADS": "1", "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def golden_files(*names: str) -> list[Path]:
+    """Return the reference files of these names: the bundled ones, and those of the folder LPN_GOLDEN where it is set."""
+    folders = [BUNDLED, *([Path(os.environ["LPN_GOLDEN"])] if "LPN_GOLDEN" in os.environ else [])]
+    found = {path.stem: path for folder in reversed(folders) for path in folder.glob("*.npz") if path.stem in names}
+    return [found[name] for name in names if name in found]
+
+
+def golden_network(path: Path) -> LPN:
+    """Return the network of a reference file, with its weights."""
+    arrays = np.load(path)
+    config = {
+        "net_laplacian": {"name": "lpn_1d"},
+        "net_mnist_h8": {"name": "lpn_28", "hidden": 8},
+        "net_128_c1_h8": {"name": "lpn_128", "channels": 1, "hidden": 8},
+        "net_128_c3_h8": {"name": "lpn_128", "channels": 3, "hidden": 8},
+    }[path.stem]
+    model = build_network(config)
+    model.load_state_dict({name[6:]: torch.tensor(arrays[name]) for name in arrays if name.startswith("state/")})
+    return model
+
+
+SMALL = {
+    "lpn_1d": {"name": "lpn_1d", "hidden": 7, "layers": 2},
+    "lpn_28": {"name": "lpn_28", "channels": 2, "hidden": 3},
+    "lpn_128": {"name": "lpn_128", "channels": 2, "hidden": 2},
+}
+
+
+@pytest.fixture(params=SMALL)
+def network(request: pytest.FixtureRequest) -> LPN:
+    """A small float64 network of each kind whose constrained weights are far from 0."""
+    torch.manual_seed(0)
+    model = build_network(SMALL[request.param]).double()
+    with torch.no_grad():
+        for weight in model.constrained_weights():
+            weight.uniform_(0, 2 / weight[0].numel())
+    return model
+
+
+@pytest.fixture
+def mnist_network() -> LPN:
+    """The published code's small MNIST network."""
+    return golden_network(BUNDLED / "net_mnist_h8.npz")

@@ -1,0 +1,62 @@
+import torch
+from conftest import BUNDLED, golden_network
+
+from lpn.certificate import certify, jacobian_asymmetry, smallest_ritz_value
+from lpn.networks import LPN
+
+SETTINGS = {"lanczos_steps": 40, "inversion_tolerance": 1e-3, "seed": 0}
+
+
+def jacobian(model: LPN, x: torch.Tensor) -> torch.Tensor:
+    n = x.numel()
+    return torch.autograd.functional.jacobian(model, x[None]).reshape(n, n)
+
+
+def test_trained_network_passes(mnist_network: LPN) -> None:
+    x = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    certificate = certify(mnist_network.requires_grad_(False), x, **SETTINGS)
+    assert certificate.failures == ()
+    assert certificate.smallest_weight >= 0
+    assert certificate.modulus == 0.02
+    assert certificate.smallest_eigenvalue >= 0.02 - 1e-9
+    assert certificate.as_dict()["passed"]
+
+
+def test_ritz_values_against_dense_eigenvalues(mnist_network: LPN) -> None:
+    model = mnist_network.double().requires_grad_(False)
+    x = torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    exact = torch.stack([torch.linalg.eigvalsh(jacobian(model, sample))[0] for sample in x])
+    ritz = smallest_ritz_value(model, x, 350, 0)
+    assert (ritz >= exact - 1e-10).all()
+    torch.testing.assert_close(ritz, exact, atol=1e-4, rtol=0)
+    few = smallest_ritz_value(model, x, 5, 0)
+    assert (few >= ritz - 1e-10).all()
+
+
+def test_negative_weights_are_found_out(mnist_network: LPN) -> None:
+    with torch.no_grad():
+        mnist_network.lin[-1].weight.neg_()
+    x = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    certificate = certify(mnist_network.requires_grad_(False), x, **SETTINGS)
+    text = " ".join(certificate.failures)
+    assert "smallest constrained weight" in text
+    assert "eigenvalue" in text
+    assert "monotone" in text
+    assert not certificate.as_dict()["passed"]
+
+
+def test_asymmetry_is_seen(mnist_network: LPN) -> None:
+    class Skewed(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + 0.1 * x.roll(1, -1)
+
+    x = torch.rand(2, 1, 28, 28, dtype=torch.float64)
+    assert jacobian_asymmetry(Skewed(), x, 0).min() > 0.05
+    assert jacobian_asymmetry(mnist_network.double(), x, 0).max() < 1e-12
+
+
+def test_scalar_networks_are_certified() -> None:
+    model = golden_network(BUNDLED / "net_laplacian.npz").requires_grad_(False)
+    certificate = certify(model, torch.linspace(-3, 3, 16)[:, None], **SETTINGS)
+    assert certificate.modulus == 0
+    assert certificate.failures == ()

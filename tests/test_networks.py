@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import golden_files, golden_network
+from torch import Tensor
+
+from lpn.errors import UserError
+from lpn.losses import LOSSES
+from lpn.networks import LPN, build_network
+
+
+def published_potential(model: LPN, x: Tensor) -> Tensor:
+    """psi as the paper writes it: PyTorch's softplus and bilinear resizing."""
+    y = x
+    for i, layer in enumerate(model.lin):
+        z = layer(y.flatten(1) if isinstance(layer, torch.nn.Linear) else y)
+        if 0 < i <= len(model.res):
+            skip = x
+            if model.sizes and model.sizes[i - 1] != x.shape[-1]:
+                skip = F.interpolate(x, size=(model.sizes[i - 1],) * 2, mode="bilinear", align_corners=False)
+            z = z + model.res[i - 1](skip.flatten(1) if isinstance(model.res[i - 1], torch.nn.Linear) else skip)
+        y = F.softplus(z, beta=model.beta, threshold=50)
+    return z[:, 0] + model.alpha * x.flatten(1).square().sum(1)
+
+
+def published_prox(model: LPN, x: Tensor) -> Tensor:
+    """grad psi by autograd, itself differentiable."""
+    x = x.clone().requires_grad_(True)
+    return torch.autograd.grad(published_potential(model, x).sum(), x, create_graph=True)[0]
+
+
+def relative_error(a: Tensor, b: Tensor) -> float:
+    return ((a - b).norm() / b.norm()).item()
+
+
+def test_prox_is_the_gradient_of_the_potential(network: LPN) -> None:
+    x = torch.rand(3, *network.input_shape, dtype=torch.float64)
+    assert relative_error(network.potential(x), published_potential(network, x)) < 1e-13
+    assert relative_error(network(x), published_prox(network, x)) < 1e-13
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_training_gradients_equal_autograd_inside_autograd(network: LPN, loss: str) -> None:
+    x = torch.rand(3, *network.input_shape, dtype=torch.float64)
+    ours, oracle = (
+        torch.autograd.grad(LOSSES[loss](f(x) - 0.5, 1.5), network.parameters(), allow_unused=True)
+        for f in (network, lambda x: published_prox(network, x))
+    )
+    for (name, _), a, b in zip(network.named_parameters(), ours, oracle, strict=True):
+        if b is None or b.norm() == 0:  # the last bias, an offset of psi, has no gradient
+            assert a is None or a.norm() == 0, name
+        else:
+            assert relative_error(a, b) < 1e-10, name
+
+
+@pytest.mark.parametrize(
+    "path", golden_files("net_laplacian", "net_mnist_h8", "net_128_c1_h8", "net_128_c3_h8"), ids=lambda path: path.stem
+)
+def test_published_networks(path) -> None:
+    arrays = np.load(path)
+    model = golden_network(path)
+    x, clean, noisy = (torch.tensor(arrays[name]) for name in ("x", "clean", "noisy"))
+    assert relative_error(model(x), torch.tensor(arrays["forward"])) < 1e-5
+    assert relative_error(model.potential(x), torch.tensor(arrays["scalar"])[:, 0]) < 1e-5
+    # in float64 all that is left is the published softplus, which is linear above beta z = 20: up to 2e-9 / beta a unit
+    potential = model.double().potential(x.double())
+    assert relative_error(potential, torch.tensor(arrays["scalar_f64"])[:, 0]) < 1e-8
+    model.float()
+    for loss, key in (("l1", "l1"), ("proximal_matching", "pm")):
+        value = LOSSES[loss](model(noisy) - clean, float(arrays["gamma"]))
+        assert value.item() == pytest.approx(float(arrays[f"loss_{key}"]), rel=1e-5)
+        gradients = torch.autograd.grad(value, model.parameters(), allow_unused=True)
+        for (name, _), gradient in zip(model.named_parameters(), gradients, strict=True):
+            if f"grad_{key}/{name}" in arrays and gradient is not None:
+                expected = torch.tensor(arrays[f"grad_{key}/{name}"])
+                assert (gradient - expected).norm() <= 1e-4 * expected.norm(), name
+
+
+def test_projection_makes_the_potential_convex(network: LPN) -> None:
+    with torch.no_grad():
+        for weight in network.constrained_weights():
+            weight.sub_(0.01)
+    network.project()
+    assert all(weight.min() >= 0 for weight in network.constrained_weights())
+    a, b = torch.randn(2, 50, *network.input_shape, dtype=torch.float64)
+    gap = (network.potential(a) + network.potential(b)) / 2 - network.potential((a + b) / 2)
+    modulus = network.alpha / 4 * (a - b).flatten(1).square().sum(1)  # 2 alpha strong convexity
+    assert (gap >= modulus - 1e-9).all()
+
+
+def test_input_is_left_alone_and_no_graph_is_needed(network: LPN) -> None:
+    x = torch.rand(2, *network.input_shape, dtype=torch.float64)
+    with torch.no_grad():
+        assert not network(x).requires_grad
+    network(x)
+    assert not x.requires_grad
+
+
+def test_bfloat16_is_close(mnist_network: LPN) -> None:
+    x = torch.rand(4, 1, 28, 28)
+    with torch.autocast("cpu", torch.bfloat16):
+        output = mnist_network(x)
+    assert relative_error(output.float(), mnist_network(x)) < 0.02
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 28, 28), (2, 1, 27, 28), (1, 28, 28)])
+def test_wrong_shapes_are_refused(mnist_network: LPN, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="1, 28, 28"):
+        mnist_network(torch.zeros(shape))
+
+
+def test_unknown_networks_and_arguments_are_named() -> None:
+    with pytest.raises(UserError, match=r"network\.name.*lpn_99.*lpn_28"):
+        build_network({"name": "lpn_99"})
+    with pytest.raises(UserError, match="widht"):
+        build_network({"name": "lpn_28", "widht": 3})

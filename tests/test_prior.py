@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+import torch
+from conftest import BUNDLED, golden_network
+
+from lpn.networks import LPN, lpn_28
+from lpn.prior import METHODS, invert, log_prior
+
+
+@pytest.fixture
+def laplacian() -> tuple[LPN, dict[str, np.ndarray]]:
+    path = BUNDLED / "net_laplacian.npz"
+    return golden_network(path).double().requires_grad_(False), np.load(path)
+
+
+def test_published_laplacian_prior(laplacian) -> None:
+    model, arrays = laplacian
+    x = torch.tensor(arrays["grid_x"])[:, None]
+    inversion = invert(model, x, tolerance=1e-9)
+    assert inversion.converged.all()
+    prior = log_prior(model, x, inversion.y).numpy()
+    np.testing.assert_allclose(prior, arrays["grid_prior"], atol=1e-5)  # upstream's Adam stops about 1e-3 from y
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_methods_agree(method: str, mnist_network: LPN) -> None:
+    model = mnist_network.double().requires_grad_(False)
+    y = torch.tensor(np.load(BUNDLED / "net_mnist_h8.npz")["x"]).double()
+    x = model(y)
+    start = y + 0.01 * torch.randn(y.shape, generator=torch.Generator().manual_seed(0), dtype=y.dtype)
+    inversion = invert(model, x, method, tolerance=1e-3, max_iterations=1000, start=start)
+    assert inversion.converged.all()
+    torch.testing.assert_close(log_prior(model, x, inversion.y), log_prior(model, x, y), atol=1e-2, rtol=1e-3)
+
+
+def test_inversion_recovers_the_preimage(mnist_network: LPN) -> None:
+    model = mnist_network.double().requires_grad_(False)
+    y = torch.tensor(np.load(BUNDLED / "net_mnist_h8.npz")["x"]).double()
+    inversion = invert(model, model(y), tolerance=1e-10, max_iterations=100)
+    torch.testing.assert_close(inversion.y, y, atol=1e-6, rtol=0)
+    residual = (model(inversion.y) - model(y)).flatten(1).norm(dim=1) / model(y).flatten(1).norm(dim=1)
+    torch.testing.assert_close(inversion.residual, residual, atol=1e-12, rtol=0.1)
+
+
+def test_a_solved_start_needs_no_iteration(mnist_network: LPN) -> None:
+    model = mnist_network.double().requires_grad_(False)
+    y = torch.rand(2, 1, 28, 28, dtype=torch.float64)
+    inversion = invert(model, model(y), start=y)
+    assert inversion.iterations == 0
+    assert torch.equal(inversion.y, y)
+
+
+def test_unconverged_samples_are_reported(mnist_network: LPN) -> None:
+    model = mnist_network.double().requires_grad_(False)
+    inversion = invert(model, torch.rand(2, 1, 28, 28, dtype=torch.float64), "cvx_cg", 1e-12, max_iterations=1)
+    assert not inversion.converged.any()
+    assert (inversion.residual > 1e-12).all()
+
+
+def test_f_is_the_proximal_operator_of_the_prior(laplacian) -> None:
+    """f(x) minimises 1/2 (u - x)^2 + R(u) over the range of f, by exhaustive search."""
+    model, _ = laplacian
+    y = torch.linspace(-4, 4, 4001, dtype=torch.float64)[:, None]
+    u = model(y)
+    prior = log_prior(model, u, y)
+    for x in torch.tensor([[-3.0], [-0.7], [0.2], [2.5]], dtype=torch.float64):
+        best = u[((u[:, 0] - x) ** 2 / 2 + prior).argmin()]
+        assert abs(best - model(x[None])[0]) < 2e-3
+
+
+def test_prior_is_exact_for_a_quadratic() -> None:
+    """psi = alpha ||x||^2 alone: f = 2 alpha x and R(x) = (1 / (4 alpha) - 1/2) ||x||^2."""
+    model = lpn_28(hidden=2, alpha=0.3).double().requires_grad_(False)
+    for parameter in model.parameters():
+        parameter.zero_()
+    x = torch.rand(3, 1, 28, 28, dtype=torch.float64)
+    inversion = invert(model, x, tolerance=1e-12)
+    expected = (1 / (4 * 0.3) - 1 / 2) * x.flatten(1).square().sum(1)
+    torch.testing.assert_close(log_prior(model, x, inversion.y), expected)

@@ -1,0 +1,228 @@
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import BUNDLED, ROOT, golden_network
+
+from lpn.data import image_batches, laplace_batches
+from lpn.errors import UserError
+from lpn.losses import LOSSES
+from lpn.networks import build_network
+from lpn.training import Checkpoints, Interrupted, Trainer, make_schedule, stage_at, train
+
+PHASES = [
+    {"loss": "l1", "steps": 4, "lr": 1e-3},
+    {"loss": "proximal_matching", "steps": 5, "lr": 1e-4, "gamma": [0.4, 0.2]},
+]
+
+
+def small_trainer(seed: int = 0, phases=PHASES, **options) -> Trainer:
+    torch.manual_seed(seed)
+    model = build_network({"name": "lpn_28", "hidden": 2})
+    images = np.random.default_rng(0).integers(0, 256, (10, 1, 28, 28)).astype(np.uint8)
+    return Trainer(model, image_batches(images, 4, seed), make_schedule(phases, 784), sigma=0.1, seed=seed, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "phases", "dimension"),
+    [
+        ("mnist", [(20000, None), (20000, [0.64, 0.32, 0.16, 0.08])], 784),
+        ("celeba", [(20000, None), (20000, [0.64, 0.32, 0.16, 0.08])], 3 * 128 * 128),
+        ("mayoct", [(20000, None), (20000, [0.64, 0.32, 0.16, 0.08])], 128 * 128),
+        ("odd403", [(100, None), (303, [8, 4, 2, 1])], 1),
+    ],
+)
+def test_published_schedules(name: str, phases, dimension: int) -> None:
+    arrays = np.load(BUNDLED / "schedule.npz")
+    stages = make_schedule(
+        [
+            {"loss": "proximal_matching", "steps": steps, "lr": 1e-4, "gamma": gamma}
+            if gamma
+            else {"loss": "l1", "steps": steps, "lr": 1e-3}
+            for steps, gamma in phases
+        ],
+        dimension,
+    )
+    for step, is_pm, gamma, lr in zip(*(arrays[f"{name}/{key}"] for key in ("step", "is_pm", "sigma", "lr")), strict=True):
+        stage = stage_at(stages, step)
+        assert stage.loss == ("proximal_matching" if is_pm else "l1")
+        assert stage.lr == lr
+        if is_pm:
+            assert stage.gamma == pytest.approx(gamma, rel=1e-12)
+
+
+def test_fewer_steps_than_gammas_are_refused() -> None:
+    with pytest.raises(UserError, match="2 steps.*3 values"):
+        make_schedule([{"loss": "proximal_matching", "steps": 2, "lr": 1e-3, "gamma": [3, 2, 1]}], 1)
+
+
+def test_published_adam_steps() -> None:
+    """Three l1 and three proximal matching steps on a fixed pair end in the published losses and weights."""
+    arrays = np.load(BUNDLED / "net_mnist_h8.npz")
+    model = golden_network(BUNDLED / "net_mnist_h8.npz")
+    clean, noisy = torch.tensor(arrays["clean"]), torch.tensor(arrays["noisy"])
+    phases = [
+        {"loss": "l1", "steps": 3, "lr": 1e-3},
+        {"loss": "proximal_matching", "steps": 3, "lr": 1e-4, "gamma": [float(arrays["gamma"]) / 28]},
+    ]
+    trainer = Trainer(model, lambda step: clean, make_schedule(phases, 784), sigma=0.0, seed=0)
+    f = trainer.f
+    trainer.f = lambda x: f(noisy)  # the pair is fixed
+    losses = [trainer.step().item() for _ in range(6)]
+    np.testing.assert_allclose(losses, arrays["adam_losses"], rtol=1e-4)
+    for name, value in model.state_dict().items():
+        expected = arrays[f"adam_state/{name}"]
+        assert np.linalg.norm(value.numpy() - expected) <= 1e-4 * np.linalg.norm(expected), name
+
+
+def test_constrained_weights_stay_nonnegative() -> None:
+    trainer = small_trainer(phases=[{"loss": "l2", "steps": 20, "lr": 0.1}])
+    for _ in range(20):
+        trainer.step()
+        assert all(weight.min() >= 0 for weight in trainer.model.constrained_weights())
+
+
+@pytest.mark.parametrize("stop", [1, 4, 7])
+def test_resumed_training_ends_in_the_same_bits(tmp_path: Path, stop: int) -> None:
+    whole = small_trainer()
+    expected = train(whole, Checkpoints(tmp_path / "whole"), [], log_every=1)
+
+    checkpoints = Checkpoints(tmp_path / "parts")
+    first = small_trainer()
+    records = []
+    for record in first.run(1):
+        records.append(record)
+        if record["step"] == stop:
+            checkpoints.save(first, records)
+            break
+    second = small_trainer(seed=0)
+    with torch.no_grad():
+        second.model.lin[0].weight.zero_()  # whatever it starts from must not matter
+    restored, problems = checkpoints.restore(second)
+    assert problems == []
+    assert second.step_count == stop
+    assert train(second, checkpoints, restored, log_every=1) == expected
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, second.model.state_dict()[name]), name
+
+
+def test_damaged_checkpoint_falls_back_to_the_previous_one(tmp_path: Path) -> None:
+    trainer, checkpoints = small_trainer(), Checkpoints(tmp_path)
+    records = []
+    for record in trainer.run(2):
+        records.append(record)
+        checkpoints.save(trainer, records)
+        if record["step"] == 4:
+            break
+    checkpoints.current.write_bytes(checkpoints.current.read_bytes()[:1000])
+    resumed = small_trainer()
+    restored, problems = checkpoints.restore(resumed)
+    assert resumed.step_count == 2
+    assert restored == records[:1]
+    assert str(checkpoints.current) in problems[0]
+
+
+def test_nan_stops_with_the_step_and_keeps_the_checkpoint(tmp_path: Path) -> None:
+    trainer, checkpoints = small_trainer(), Checkpoints(tmp_path)
+    batches = trainer.batches
+    trainer.batches = lambda step: batches(step) * (float("nan") if step == 5 else 1)
+    with pytest.raises(UserError, match="nan at step 5.*last good checkpoint"):
+        train(trainer, checkpoints, [], log_every=2, save_seconds=0)
+    resumed = small_trainer()
+    checkpoints.restore(resumed)
+    assert resumed.step_count == 4
+    assert all(value.isfinite().all() for value in resumed.model.state_dict().values())
+
+
+def test_sigterm_saves_and_stops(tmp_path: Path) -> None:
+    trainer, checkpoints = small_trainer(), Checkpoints(tmp_path)
+    seen = []
+
+    def terminate(record: dict) -> None:
+        seen.append(record["step"])
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted):
+        train(trainer, checkpoints, [], log_every=2, on_record=terminate)
+    assert seen == [2]
+    resumed = small_trainer()
+    checkpoints.restore(resumed)
+    assert resumed.step_count == 2
+
+
+def test_sources_are_functions_of_the_step() -> None:
+    laplace = laplace_batches(50000, seed=1)
+    sample = laplace(7)
+    assert torch.equal(sample, laplace_batches(50000, seed=1)(7))
+    assert not torch.equal(sample, laplace(8))
+    assert sample.abs().mean().item() == pytest.approx(1, rel=0.03)
+    assert sample.mean().item() == pytest.approx(0, abs=0.03)
+    assert sample.square().mean().item() == pytest.approx(2, rel=0.05)
+
+    images = np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1)
+    batch = image_batches(images, 5, seed=0)
+    epochs = [torch.cat([batch(2 * epoch), batch(2 * epoch + 1)]).mul(255).round().flatten() for epoch in range(2)]
+    assert all(torch.equal(epoch.sort().values, torch.arange(10.0)) for epoch in epochs)
+    assert not torch.equal(*epochs)
+    with pytest.raises(UserError, match="batch_size.*11.*10 images"):
+        image_batches(images, 11, seed=0)
+
+
+def test_losses_of_bfloat16_follow_those_of_float32() -> None:
+    phases = [{"loss": "l1", "steps": 30, "lr": 1e-3}]
+    losses = {bf16: [r["loss"] for r in small_trainer(phases=phases, bf16=bf16).run(1)] for bf16 in (False, True)}
+    np.testing.assert_allclose(losses[True], losses[False], rtol=0.02)
+
+
+SPEC = {
+    "network": {"name": "lpn_1d", "hidden": 8, "layers": 2},
+    "data": "laplace",
+    "sigma": 1.0,
+    "seed": 1,
+    "batch_size": 50,
+    "log_every": 50,
+    "phases": [{"loss": "l1", "steps": 1000, "lr": 1e-3}],
+}
+
+
+def command(folder: Path, spec: dict) -> list[str]:
+    return [sys.executable, str(ROOT / "scripts/train.py"), "--spec", json.dumps(spec), "--output", str(folder / "model.pt"),
+            "--save-seconds", "0"]  # fmt: skip
+
+
+def test_killed_job_resumes_to_the_same_model(tmp_path: Path) -> None:
+    subprocess.run(command(tmp_path / "whole", SPEC), check=True, capture_output=True)
+    state = tmp_path / "killed/checkpoints/state.pt"
+    with subprocess.Popen(command(tmp_path / "killed", SPEC), stderr=subprocess.DEVNULL) as process:
+        while not state.exists():
+            time.sleep(0.05)
+        process.kill()
+    assert not (tmp_path / "killed/model.pt").exists()
+    subprocess.run(command(tmp_path / "killed", SPEC), check=True, capture_output=True)
+    models = [torch.load(tmp_path / name / "model.pt", weights_only=True) for name in ("whole", "killed")]
+    assert models[0]["iteration"] == models[1]["iteration"] == 1000
+    for name, value in models[0]["model_state_dict"].items():
+        assert torch.equal(value, models[1]["model_state_dict"][name]), name
+    logs = [(tmp_path / name / "training.csv").read_bytes() for name in ("whole", "killed")]
+    assert logs[0] == logs[1]
+    assert len(list(csv.reader(logs[0].decode().splitlines()))) == 21
+
+
+def test_command_line_errors_are_one_paragraph(tmp_path: Path) -> None:
+    broken = SPEC | {"phases": [{"loss": "l2", "steps": 100, "lr": 1e30}]}
+    run = subprocess.run(command(tmp_path, broken), check=False, capture_output=True, text=True)
+    assert run.returncode == 1
+    assert "error: the loss became" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_loss_registry_names_are_those_of_the_schema() -> None:
+    assert set(LOSSES) == {"l1", "l2", "proximal_matching"}
