@@ -1,5 +1,6 @@
 """The prior that an LPN implies: inversion of f and the exact value of the regulariser (LPN paper, section 3.3)."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ class Inversion:
 
     Attributes:
         y: (N, *input_shape).
-        residual: (N,) relative inversion residual ||f(y) - x|| / max(||x||, 1e-12).
+        residual: (N,) relative inversion residual ||f(y) - x|| / max(||x||, 0.01 sqrt(n)) for samples of n entries.
         converged: (N,) whether the residual reached the tolerance.
         iterations: number of iterations taken by the slowest sample.
     """
@@ -32,105 +33,112 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
 
 
 class _Objective:
-    """phi(y) = psi(y) - <x, y>, strictly convex where alpha > 0; its gradient is f(y) - x, its Hessian J_f(y)."""
+    """phi(y) = psi(y) - <x, y>, strictly convex where alpha > 0; its gradient is f(y) - x, its Hessian J_f(y).
 
-    def __init__(self, model: LPN, x: Tensor) -> None:
+    Gradients, which decide the accuracy, are computed in the dtype of x; Hessian-vector products, which only decide the
+    direction of a step, in float32: several times faster.
+    """
+
+    def __init__(self, model: LPN, x: Tensor, fast: LPN | None = None) -> None:
         self.model, self.x = model, x
-        self.scale = _dot(x, x).sqrt().clamp_min(1e-12)
+        self.fast = fast or copy.deepcopy(model).float().requires_grad_(False)
+        self.scale = _dot(x, x).sqrt().clamp_min(0.01 * x[:1].numel() ** 0.5)
 
-    def value(self, y: Tensor) -> Tensor:
-        return self.model.potential(y).view(-1, *[1] * (y.dim() - 1)) - _dot(self.x, y)
+    def subset(self, index: Tensor) -> "_Objective":
+        """Return the objective of the samples `index` alone."""
+        return _Objective(self.model, self.x[index], self.fast)
 
     def gradient(self, y: Tensor) -> Tensor:
         return self.model(y) - self.x
 
-    def linearise(self, y: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        """Return the gradient and v -> J_f(y) v. J_f is symmetric, so a vector-Jacobian product gives it."""
-        y = y.detach().requires_grad_(True)
+    def hessian(self, y: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return v -> J_f(y) v. J_f is symmetric, so a vector-Jacobian product gives it."""
+        y = y.detach().float().requires_grad_(True)
         with torch.enable_grad():
-            f = self.model(y)
-        return f.detach() - self.x, lambda v: torch.autograd.grad(f, y, v, retain_graph=True)[0]
+            f = self.fast(y)
+        return lambda v: torch.autograd.grad(f, y, v.float(), retain_graph=True)[0].to(v.dtype)
 
     def relative(self, gradient: Tensor) -> Tensor:
         return _dot(gradient, gradient).sqrt() / self.scale
 
 
 def _line_search(objective: _Objective, y: Tensor, g: Tensor, d: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-    """Backtrack t per sample until phi decreases enough or, where rounding hides that, the gradient does not grow.
+    """Return, per sample, y + t d and its gradient, with t halved until the slope along d has fallen below 0.8 of its size.
 
-    Returns the step and the new gradient; the step is 0 where no decrease was found.
+    phi is convex, so its slope along d rises from a negative value: as long as it is not positive phi has decreased, and
+    the approximate Wolfe condition of Hager and Zhang (2005), slope(t) <= (1 - 2 delta) |slope(0)| with delta = 0.1,
+    bounds how far t may overshoot. Slopes are not subject to the cancellation that differences of phi suffer.
     """
-    slope, value, norm = _dot(g, d), objective.value(y), _dot(g, g)
-    accepted = torch.zeros_like(t, dtype=torch.bool)
-    gradient = g
-    for _ in range(30):
-        new_y = y + t * d
-        new_gradient = objective.gradient(new_y)
-        good = objective.value(new_y) <= value + 1e-4 * t * slope
-        good |= (_dot(new_gradient, new_gradient) <= norm) & (_dot(new_gradient, d).abs() <= slope.abs())
-        take = good & ~accepted
-        gradient = torch.where(take, new_gradient, gradient)
-        accepted |= good
-        if accepted.all():
+    slope = _dot(g, d).abs()
+    new_y = y + t * d
+    new_g = objective.gradient(new_y)
+    for _ in range(40):
+        bad = (_dot(new_g, d) > 0.8 * slope).flatten()
+        if not bad.any():
             break
-        t = torch.where(accepted, t, t / 2)
-    return torch.where(accepted, t, 0), gradient
+        t = torch.where(bad.view_as(t), t / 2, t)
+        new_y[bad] = (y + t * d)[bad]
+        new_g[bad] = objective.subset(bad).gradient(new_y[bad])
+    return new_y, new_g
+
+
+def _conjugate_gradients(hessian: Callable[[Tensor], Tensor], g: Tensor, relative: Tensor) -> Tensor:
+    """Solve H d = -g per sample, to the forcing tolerance min(1/2, sqrt(relative)) ||g||."""
+    forcing = relative.sqrt().clamp_max(0.5) * _dot(g, g).sqrt()
+    d, r = torch.zeros_like(g), -g
+    p, rr = r, _dot(r, r)
+    running = rr > 0
+    for _ in range(2 * g[0].numel() + 10):
+        hp = hessian(p)
+        curvature = _dot(p, hp)
+        # a direction without curvature (1-D networks have no quadratic term): end there, or take it if it is the first
+        flat = running & (curvature <= 1e-14 * _dot(p, p))
+        d = torch.where(flat & (_dot(d, d) == 0), p, d)
+        running = running & ~flat
+        step = torch.where(running, rr / torch.where(running, curvature, 1), 0)
+        d, r = d + step * p, r - step * hp
+        new_rr = _dot(r, r)
+        running = running & (new_rr.sqrt() > forcing)
+        if not running.any():
+            break
+        p = r + torch.where(running, new_rr / rr, 0) * p
+        rr = new_rr
+    return d
 
 
 def _newton_cg(objective: _Objective, y: Tensor, tolerance: float, max_iterations: int) -> tuple[Tensor, int]:
-    """Newton's method, each step by conjugate gradients with Hessian-vector products (Nocedal and Wright, alg. 7.1)."""
+    """Newton's method, each step by conjugate gradients with Hessian-vector products (Nocedal and Wright, alg. 7.1).
+
+    Samples that have converged take no further part.
+    """
+    y = y.clone()
+    g = objective.gradient(y)
     for iteration in range(max_iterations):
-        g, hessian = objective.linearise(y)
-        relative = objective.relative(g)
-        active = relative > tolerance
+        active = (objective.relative(g) > tolerance).flatten()
         if not active.any():
             return y, iteration
-        forcing = torch.minimum(relative.sqrt(), torch.full_like(relative, 0.5)) * _dot(g, g).sqrt()
-        d, r = torch.zeros_like(g), -g
-        p, rr = r.clone(), _dot(r, r)
-        running = active & (rr.sqrt() > 0)
-        for _ in range(min(200, 2 * g[0].numel() + 10)):
-            hp = hessian(p)
-            curvature = _dot(p, hp)
-            # a direction without curvature (1-D nets have no quadratic term): stop there, or take it when it is the first
-            flat = running & (curvature <= 1e-14 * _dot(p, p))
-            d = torch.where(flat & (_dot(d, d) == 0), p, d)
-            running = running & ~flat
-            step = torch.where(running, rr / torch.where(running, curvature, 1), 0)
-            d, r = d + step * p, r - step * hp
-            new_rr = _dot(r, r)
-            running = running & (new_rr.sqrt() > forcing)
-            if not running.any():
-                break
-            p = r + torch.where(running, new_rr / rr, 0) * p
-            rr = new_rr
-        t, _ = _line_search(objective, y, g, d, torch.ones_like(relative))
-        t = torch.where(active, t, 0)
-        if not t.any():
-            return y, iteration
-        y = y + t * d
+        part = objective.subset(active)
+        y_part, g_part = y[active], g[active]
+        d = _conjugate_gradients(part.hessian(y_part), g_part, part.relative(g_part))
+        y[active], g[active] = _line_search(part, y_part, g_part, d, torch.ones_like(part.scale))
     return y, max_iterations
 
 
 def _nonlinear_cg(objective: _Objective, y: Tensor, tolerance: float, max_iterations: int) -> tuple[Tensor, int]:
     """Polak-Ribiere+ conjugate gradients on phi; the first trial step is the exact one of the local quadratic model."""
-    d, old_g, old_gg = torch.zeros_like(y), None, None
+    g = objective.gradient(y)
+    d = -g
     for iteration in range(max_iterations):
-        g, hessian = objective.linearise(y)
         active = objective.relative(g) > tolerance
         if not active.any():
             return y, iteration
-        gg = _dot(g, g)
-        beta = torch.zeros_like(gg) if old_g is None else (_dot(g, g - old_g) / old_gg.clamp_min(1e-300)).clamp_min(0)
-        d = beta * d - g
-        d = torch.where(_dot(d, g) < 0, d, -g)
-        curvature = _dot(d, hessian(d))
+        curvature = _dot(d, objective.hessian(y)(d))
         t = torch.where(curvature > 0, -_dot(g, d) / curvature.clamp_min(1e-300), 1.0)
-        t, _ = _line_search(objective, y, g, d, t)
-        t = torch.where(active, t, 0)
-        if not t.any():
-            return y, iteration
-        y, old_g, old_gg = y + t * d, g, gg
+        y, new_g = _line_search(objective, y, g, d, torch.where(active, t, 0))
+        beta = (_dot(new_g, new_g - g) / _dot(g, g).clamp_min(1e-300)).clamp_min(0)
+        d = beta * d - new_g
+        d = torch.where(_dot(d, new_g) < 0, d, -new_g)
+        g = new_g
     return y, max_iterations
 
 
@@ -141,12 +149,8 @@ def _adam(
     y = y.clone()
     optimizer = torch.optim.Adam([y], lr=1e-2)
     for iteration in range(max_iterations):
-        if least_squares:
-            g, hessian = objective.linearise(y)
-            y.grad = 2 * hessian(g)
-        else:
-            g = objective.gradient(y)
-            y.grad = g
+        g = objective.gradient(y)
+        y.grad = 2 * objective.hessian(y)(g) if least_squares else g
         if (objective.relative(g) <= tolerance).all():
             return y.detach(), iteration
         optimizer.step()

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from lpn.errors import UserError
 
@@ -35,6 +34,8 @@ def read_spec(text: str) -> dict[str, Any]:
     """Read a job's settings: JSON text, or the path of a JSON or YAML file."""
     if text.lstrip().startswith("{"):
         return json.loads(text)
+    import yaml
+
     try:
         return yaml.safe_load(Path(text).read_text())
     except (OSError, yaml.YAMLError) as error:

@@ -112,7 +112,8 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     write_text(path, table.to_csv(index=False, float_format="%.6g"))
     shown = table.map(lambda value: f"{value:.4g}" if isinstance(value, float) and not np.isnan(value) else value)
     shown = shown.astype(object).where(table.notna(), "")
-    write_text(path.with_suffix(".md"), shown.to_markdown(index=False, disable_numparse=True) + "\n")
+    markdown = shown.map(lambda value: str(value).replace("|", r"\|"))
+    write_text(path.with_suffix(".md"), markdown.to_markdown(index=False, disable_numparse=True) + "\n")
     latex = shown.map(lambda value: str(value).replace("|", r"\textbar{}")).to_latex(index=False, escape=False)
     for plain, escaped in {"_": r"\_", "%": r"\%", "#": r"\#"}.items():
         latex = latex.replace(plain, escaped)

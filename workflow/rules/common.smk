@@ -4,7 +4,9 @@ import os
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(workflow.basedir)))
+ROOT = Path(workflow.basedir).parent
+sys.path[:0] = [str(workflow.basedir), str(ROOT)]
+os.environ["PYTHONPATH"] = str(ROOT)  # jobs find the package in any environment
 
 from code_fingerprint import fingerprint
 from config_check import check_config

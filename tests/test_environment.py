@@ -1,0 +1,69 @@
+"""environment.yml, pyproject.toml and requirements.lock agree."""
+
+import itertools
+import re
+import sys
+import tomllib
+
+import yaml
+from conftest import ROOT
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+CONDA_NAMES = {"pytorch": "torch"}
+CONDA_ONLY = {"python", "nodejs"}
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def locked() -> dict[str, set[str]]:
+    """Return the versions of each package in the lock file: one, or one for each Python."""
+    versions: dict[str, set[str]] = {}
+    for line in (ROOT / "requirements.lock").read_text().splitlines():
+        requirement = Requirement(line)
+        (specifier,) = requirement.specifier
+        assert specifier.operator == "==", line
+        versions.setdefault(canonicalize_name(requirement.name), set()).add(specifier.version)
+    return versions
+
+
+def conda() -> dict[str, SpecifierSet]:
+    """Return the specifiers of environment.yml under PyPI names."""
+    found = {}
+    for entry in yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]:
+        name, specifier = re.fullmatch(r"([a-z0-9-]+)(.*)", entry).groups()
+        exact = re.sub(r"^=(?!=)", "==", specifier)
+        found[CONDA_NAMES.get(name, name)] = SpecifierSet(exact)
+    return found
+
+
+def test_every_dependency_is_in_all_three() -> None:
+    names = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
+    assert names == conda().keys() - CONDA_ONLY
+    assert names <= locked().keys()
+
+
+def test_locked_versions_satisfy_the_others() -> None:
+    versions, environment = locked(), conda()
+    groups = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
+    for requirement in map(Requirement, itertools.chain(*groups)):
+        name = canonicalize_name(requirement.name)
+        for version in versions[name]:
+            assert requirement.specifier.contains(version), (name, version)
+            assert environment.get(name, SpecifierSet()).contains(version), (name, version)
+    assert environment["python"] == SpecifierSet(PROJECT["requires-python"])
+
+
+def test_no_registry_is_named() -> None:
+    assert "://" not in (ROOT / "requirements.lock").read_text()
+
+
+def test_library_needs_only_torch_and_numpy_at_import() -> None:
+    """What runs on a GPU machine: lpn and the training script import nothing else at the top."""
+    allowed = {"torch", "numpy", "lpn", "_cli"}
+    standard = sys.stdlib_module_names
+    files = [*(ROOT / "lpn").glob("*.py"), ROOT / "scripts/train.py", ROOT / "scripts/_cli.py"]
+    for path in files:
+        for name in re.findall(r"^(?:import|from) (\w+)", path.read_text(), re.MULTILINE):
+            assert name in allowed or name in standard, f"{path.name} imports {name}"

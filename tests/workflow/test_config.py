@@ -1,0 +1,83 @@
+"""Faulty configurations are refused at once, by name."""
+
+import copy
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from .conftest import ROOT, TINY
+
+sys.path.insert(0, str(ROOT / "workflow"))
+
+from config_check import check_config
+
+SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
+
+
+def merged(base: dict, update: dict) -> dict:
+    """Lay `update` over `base` as Snakemake does."""
+    result = copy.deepcopy(base)
+    for key, value in update.items():
+        result[key] = merged(result[key], value) if isinstance(value, dict) and isinstance(result.get(key), dict) else value
+    return result
+
+
+@pytest.mark.parametrize("name", ["config", "demo"])
+def test_shipped_configurations_are_valid(name: str) -> None:
+    paper = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    check_config(merged(paper, yaml.safe_load((ROOT / f"config/{name}.yaml").read_text())), SCHEMA)
+
+
+def test_every_key_is_described() -> None:
+    def walk(schema: dict, place: str) -> None:
+        for key, value in schema.get("properties", {}).items():
+            if isinstance(value, dict):
+                assert value.get("description"), f"{place}.{key} has no description"
+                walk(value, f"{place}.{key}")
+        for part in ("additionalProperties", "items"):
+            if isinstance(schema.get(part), dict):
+                walk(schema[part], f"{place}.*")
+
+    schema = yaml.safe_load(SCHEMA.read_text())
+    walk(schema, "config")
+    walk(schema["$defs"]["model"], "models.*")
+
+
+def test_every_key_is_explained_to_people() -> None:
+    text = (ROOT / "config/README.md").read_text()
+    schema = yaml.safe_load(SCHEMA.read_text())
+    for section in ("certificate", "laplacian", "mnist", "data"):
+        for key in schema["properties"][section]["properties"]:
+            assert f"`{key}`" in text or f"`{section}.{key}" in text, f"{section}.{key}"
+    for key in schema["$defs"]["model"]["properties"]:
+        assert f"`{key}`" in text, key
+
+
+@pytest.mark.parametrize(
+    ("update", "message"),
+    [
+        ({"lapalcian": {}}, r"unknown key 'lapalcian'.*did you mean 'laplacian'"),
+        ({"models": {"mnist": {"batchsize": 3}}}, r"unknown key 'batchsize' \(models\.mnist\); did you mean 'batch_size'"),
+        ({"models": {"mnist": {"network": {"width": 3}}}}, r"unknown key 'width' \(models\.mnist\.network\)"),
+        ({"models": {"mnist": {"sigma": "a lot"}}}, r"'models\.mnist\.sigma': 'a lot' is not of type 'number'"),
+        ({"models": {"mnist": {"sigma": 0}}}, r"'models\.mnist\.sigma'"),
+        ({"models": {"mnist": {"phases": [{"loss": "l1", "steps": 1, "lr": 1, "gamma": [1]}]}}}, r"phases\.0"),
+        ({"models": {"mnist": {"phases": [{"loss": "proximal_matching", "steps": 1, "lr": 1}]}}}, r"phases\.0.*gamma"),
+        ({"models": {"laplacian_pm": {"init": "lost"}}}, r"'models\.laplacian_pm\.init' names the model 'lost'"),
+        ({"models": {"laplacian_l2": {"init": "laplacian_pm"}}}, r"circle"),
+        ({"mnist": {"model": "laplacian_l2"}}, r"'mnist\.model'.*not trained on mnist data"),
+        ({"laplacian": {"figures": {"compact": ["x"]}}}, r"'laplacian\.figures\.compact' names the model 'x'"),
+        ({"mnist": {"perturbations": {"gaussian": {"rows": [9]}}}}, r"rows' shows image 9, but 'mnist\.images' is 4"),
+        ({"run": "../elsewhere"}, r"'run'"),
+    ],
+)
+def test_faults_are_named(update: dict, message: str) -> None:
+    with pytest.raises(SystemExit, match=message) as info:
+        check_config(merged(TINY, update), SCHEMA)
+    assert "config/README.md" in str(info.value)
+
+
+def test_tiny_configuration_is_valid(tmp_path: Path) -> None:
+    check_config(TINY, SCHEMA)

