@@ -71,17 +71,13 @@ def checkpoint_folder(wildcards):
     while name:
         ancestry.append(config["models"][name])
         name = config["models"][name].get("init")
-    key = hashlib.sha256(
-        (fingerprint("scripts/train.py") + canonical(ancestry)).encode()
-    )
+    key = hashlib.sha256((fingerprint("scripts/train.py") + canonical(ancestry)).encode())
     return OUT / "checkpoints" / wildcards.model / key.hexdigest()[:16]
 
 
 def certificate_spec(wildcards):
     """Return the certificate's settings for a model."""
-    return canonical(
-        config["certificate"] | {"data": config["models"][wildcards.model]["data"]}
-    )
+    return canonical(config["certificate"] | {"data": config["models"][wildcards.model]["data"]})
 
 
 def curve_files(names):
@@ -91,9 +87,7 @@ def curve_files(names):
 
 def laplacian_models():
     """Return the models that Laplacian figures show, each once, in the order of the config."""
-    shown = {
-        name for names in config["laplacian"]["figures"].values() for name in names
-    }
+    shown = {name for names in config["laplacian"]["figures"].values() for name in names}
     return [name for name in MODELS if name in shown]
 
 
@@ -151,11 +145,7 @@ def table_inputs(table):
 
 def table_options(table, published):
     """Return the options of one table's command line, and no other's, so that they rerun that table alone."""
-    options = (
-        f"--shown {config['laplacian']['shown']}"
-        if table in ("laplacian", "published")
-        else ""
-    )
+    options = f"--shown {config['laplacian']['shown']}" if table in ("laplacian", "published") else ""
     return f"{options} --published {published}" if published else options
 
 

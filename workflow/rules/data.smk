@@ -1,13 +1,13 @@
 rule fetch_mnist:
     output:
         PREPARED / "mnist.npy",
-    conda:
-        "../../environment.yml"
     log:
         LOGS / "fetch_mnist.log",
     benchmark:
         LOGS / "benchmarks/fetch_mnist.tsv"
     retries: 2
+    conda:
+        "../../environment.yml"
     resources:
         mem_mb=2000,
         runtime=30,

@@ -3,12 +3,12 @@ rule laplacian_curves:
         unpack(lambda wildcards: certified(wildcards.model)),
     output:
         OUT / "laplacian/curves/{model}.csv",
-    conda:
-        "../../environment.yml"
     log:
         LOGS / "laplacian_curves/{model}.log",
     benchmark:
         LOGS / "benchmarks/laplacian_curves_{model}.tsv"
+    conda:
+        "../../environment.yml"
     resources:
         mem_mb=2000,
         runtime=10,
@@ -24,9 +24,7 @@ rule laplacian_curves:
 
 rule laplacian_figure:
     input:
-        curves=lambda wildcards: curve_files(
-            config["laplacian"]["figures"][wildcards.figure]
-        ),
+        curves=lambda wildcards: curve_files(config["laplacian"]["figures"][wildcards.figure]),
         notebook="workflow/notebooks/laplacian.ipynb",
     output:
         pdf=OUT / "figures/laplacian_{figure}.pdf",
@@ -42,13 +40,13 @@ rule laplacian_figure:
             category="Laplacian",
             labels={"figure": "{figure}", "format": "notebook"},
         ),
-    conda:
-        "../../environment.yml"
     log:
         run=LOGS / "figures/laplacian_{figure}.log",
         notebook=LOGS / "figures/laplacian_{figure}.ipynb",
     benchmark:
         LOGS / "benchmarks/figure_laplacian_{figure}.tsv"
+    conda:
+        "../../environment.yml"
     resources:
         mem_mb=2000,
         runtime=10,

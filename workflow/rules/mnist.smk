@@ -5,12 +5,12 @@ rule mnist_prior:
     output:
         prior=OUT / "mnist/prior/{perturbation}.csv",
         arrays=OUT / "mnist/prior/{perturbation}.npz",
-    conda:
-        "../../environment.yml"
     log:
         LOGS / "mnist_prior/{perturbation}.log",
     benchmark:
         LOGS / "benchmarks/mnist_prior_{perturbation}.tsv"
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=8000,
@@ -44,8 +44,6 @@ rule mnist_figure:
             category="MNIST",
             labels={"figure": "{perturbation}, {kind}", "format": "notebook"},
         ),
-    conda:
-        "../../environment.yml"
     log:
         run=LOGS / "figures/mnist_{perturbation}_{kind}.log",
         notebook=LOGS / "figures/mnist_{perturbation}_{kind}.ipynb",
@@ -53,6 +51,8 @@ rule mnist_figure:
         LOGS / "benchmarks/figure_mnist_{perturbation}_{kind}.tsv"
     wildcard_constraints:
         kind="grid|violin",
+    conda:
+        "../../environment.yml"
     resources:
         mem_mb=2000,
         runtime=10,

@@ -6,13 +6,13 @@ rule train:
         model=OUT / "models/{model}/model.pt",
         config=OUT / "models/{model}/model_config.json",
         log=OUT / "models/{model}/training.csv",
-    conda:
-        "../../environment.yml"
     log:
         LOGS / "train/{model}.log",
     benchmark:
         LOGS / "benchmarks/train_{model}.tsv"
     retries: 2
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         gpu=1,
@@ -38,12 +38,12 @@ rule certify:
         data=lambda wildcards: prepared_data(wildcards.model),
     output:
         OUT / "certificates/{model}.json",
-    conda:
-        "../../environment.yml"
     log:
         LOGS / "certify/{model}.log",
     benchmark:
         LOGS / "benchmarks/certify_{model}.tsv"
+    conda:
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=4000,

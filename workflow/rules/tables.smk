@@ -1,9 +1,7 @@
 rule table:
     input:
         files=lambda wildcards: table_inputs(wildcards.table),
-        published=lambda wildcards: (
-            "config/published.yaml" if wildcards.table == "published" else []
-        ),
+        published=lambda wildcards: ("config/published.yaml" if wildcards.table == "published" else []),
     output:
         csv=OUT / "tables/{table}.csv",
         markdown=report(
@@ -13,14 +11,14 @@ rule table:
             labels={"table": "{table}"},
         ),
         latex=OUT / "tables/{table}.tex",
-    conda:
-        "../../environment.yml"
     log:
         LOGS / "tables/{table}.log",
     benchmark:
         LOGS / "benchmarks/table_{table}.tsv"
     wildcard_constraints:
         table="|".join(TABLES),
+    conda:
+        "../../environment.yml"
     resources:
         mem_mb=1000,
         runtime=5,
