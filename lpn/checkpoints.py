@@ -4,6 +4,7 @@
 arguments of the network. Files are read with `weights_only=True`: a pickled payload is refused, never run.
 """
 
+import io
 import json
 import pickle
 import zipfile
@@ -16,7 +17,7 @@ from lpn.errors import UserError
 from lpn.files import atomic_path, write_json
 from lpn.networks import LPN, build_network
 
-KEYS = {"iteration", "model_state_dict", "optimizer_state_dict", "loss"}
+KEYS = ("iteration", "model_state_dict", "optimizer_state_dict", "loss")
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -38,9 +39,17 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise UserError(
             f"{path} is truncated or corrupt ({type(error).__name__}). Delete it and train or download it again."
         ) from error
-    if not isinstance(checkpoint, dict) or not KEYS.issubset(checkpoint):
-        raise UserError(f"{path} is not a checkpoint: it must hold the keys {', '.join(sorted(KEYS))}.")
+    if not isinstance(checkpoint, dict) or not set(KEYS) <= set(checkpoint):
+        raise UserError(f"{path} is not a checkpoint: it must hold the keys {', '.join(KEYS)}.")
     return checkpoint
+
+
+def write_checkpoint(path: str | Path, checkpoint: dict[str, Any]) -> None:
+    """Write tensors and plain values to `path` atomically; a full disk raises OSError."""
+    buffer = io.BytesIO()
+    torch.save(checkpoint, buffer)  # into memory first: writing a file itself, torch hides the system's error
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def load_state(model: LPN, state: dict[str, torch.Tensor], source: str | Path) -> None:
@@ -59,14 +68,10 @@ def load_state(model: LPN, state: dict[str, torch.Tensor], source: str | Path) -
 
 def save_model(path: str | Path, model: LPN, iteration: int, optimizer_state: dict[str, Any], loss: float) -> None:
     """Write `model.pt` at `path` and `model_config.json` beside it, both atomically."""
-    path = Path(path)
-    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    write_json(path.with_name("model_config.json"), model.config)
-    with atomic_path(path) as temporary:
-        torch.save(
-            {"iteration": iteration, "model_state_dict": state, "optimizer_state_dict": optimizer_state, "loss": loss},
-            temporary,
-        )
+    state = {name: value.contiguous() for name, value in model.state_dict().items()}
+    write_json(Path(path).with_name("model_config.json"), model.config)
+    values = (iteration, state, optimizer_state, loss)
+    write_checkpoint(path, dict(zip(KEYS, values, strict=True)))
 
 
 def load_model(path: str | Path, config: dict[str, Any] | None = None) -> LPN:

@@ -1,7 +1,10 @@
 """The one error that scripts show to people as a paragraph instead of a traceback."""
 
+import errno
 import sys
 from collections.abc import Callable
+
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class UserError(Exception):
@@ -15,7 +18,7 @@ def run_cli(main: Callable[[], None]) -> None:
     except UserError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
-        if error.errno != 28:  # ENOSPC; everything else deserves its traceback
+        if error.errno not in NO_SPACE:
             raise
         sys.exit(
             f"error: no space left on the device while writing {error.filename or 'a file'}. Finished files are "

@@ -6,7 +6,7 @@ a run that was killed and resumed ends in the same bits as one that was not.
 
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lpn.checkpoints import load_state, read_checkpoint
+from lpn.checkpoints import load_state, read_checkpoint, write_checkpoint
 from lpn.errors import UserError
-from lpn.files import atomic_path
 from lpn.losses import LOSSES
 from lpn.networks import LPN
 from lpn.seeds import torch_generator
@@ -91,6 +90,8 @@ class Trainer:
         self.device = next(model.parameters()).device
         self.optimizer = torch.optim.Adam(model.parameters(), fused=True)
         self.step_count = 0
+        self.losses: list[Tensor] = []  # since the last record
+        self.records: list[dict[str, Any]] = []
 
     @property
     def total_steps(self) -> int:
@@ -115,33 +116,52 @@ class Trainer:
         self.step_count += 1
         return loss.detach()
 
-    def run(self, log_every: int) -> Iterator[dict[str, Any]]:
-        """Train to the end, yielding a record {step, loss_name, gamma, lr, loss} every `log_every` steps and at the last.
+    def finish_interval(self, stage: Stage) -> dict[str, Any]:
+        """Turn the losses since the last record into a new one, {step, loss_name, gamma, lr, loss}, and return it.
 
-        `loss` is the mean since the last record. Raises UserError, naming the step, once a loss is not finite; nothing
-        is yielded for those steps.
+        Raises UserError as `check_losses` does.
         """
-        losses: list[Tensor] = []
-        while self.step_count < self.total_steps:
-            stage = stage_at(self.stages, self.step_count)
-            losses.append(self.step())
-            if self.step_count % log_every and self.step_count < self.total_steps:
-                continue
-            values = torch.stack(losses).double().cpu()
-            if not values.isfinite().all():
-                bad = self.step_count - len(losses) + int((~values.isfinite()).nonzero()[0])
-                raise UserError(
-                    f"the loss became {values[~values.isfinite()][0].item()} at step {bad}. The last good checkpoint was "
-                    "kept. Lower the learning rate 'lr' of that phase, or train in fp32 if 'precision' is bf16."
-                )
-            losses.clear()
-            yield {
+        self.check_losses()
+        self.records.append(
+            {
                 "step": self.step_count,
                 "loss_name": stage.loss,
                 "gamma": stage.gamma,
                 "lr": stage.lr,
-                "loss": values.mean().item(),
+                "loss": torch.stack(self.losses).double().mean().item(),
             }
+        )
+        self.losses = []
+        return self.records[-1]
+
+    def check_losses(self) -> None:
+        """Raise UserError, naming the step, where a loss since the last record is not finite."""
+        values = torch.stack(self.losses).cpu()
+        bad = (~values.isfinite()).nonzero().flatten()
+        if len(bad):
+            raise UserError(
+                f"the loss became {values[bad[0]].item()} at step {self.step_count - len(values) + int(bad[0])}. The last "
+                "good checkpoint was kept. Lower the learning rate 'lr' of that phase, or train in fp32 if 'precision' "
+                "is bf16."
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that training needs to go on, with the keys of published checkpoints among it."""
+        return {
+            "iteration": self.step_count,
+            "model_state_dict": self.model.state_dict(),
+            "optimizer_state_dict": self.optimizer.state_dict(),
+            "loss": self.records[-1]["loss"] if self.records else None,
+            "losses": self.losses,
+            "records": self.records,
+        }
+
+    def load_state_dict(self, state: dict[str, Any], source: str | Path) -> None:
+        """Go on from a state; raises UserError, naming `source`, where it is another network's."""
+        load_state(self.model, state["model_state_dict"], source)
+        self.optimizer.load_state_dict(state["optimizer_state_dict"])
+        self.step_count, self.records = state["iteration"], state["records"]
+        self.losses = [loss.to(self.device) for loss in state["losses"]]
 
 
 class Checkpoints:
@@ -150,36 +170,26 @@ class Checkpoints:
     def __init__(self, folder: str | Path) -> None:
         self.current, self.previous = Path(folder) / "state.pt", Path(folder) / "previous.pt"
 
-    def save(self, trainer: Trainer, records: list[dict[str, Any]]) -> None:
-        """Save the trainer's state and the log so far; at every moment at least one whole state is on the disk."""
-        state = {
-            "iteration": trainer.step_count,
-            "model_state_dict": trainer.model.state_dict(),
-            "optimizer_state_dict": trainer.optimizer.state_dict(),
-            "loss": records[-1]["loss"],
-            "records": records,
-        }
-        with atomic_path(self.current) as temporary:
-            torch.save(state, temporary)
-            if self.current.exists():
-                self.current.replace(self.previous)
+    def save(self, trainer: Trainer) -> None:
+        """Save the trainer's state; at every moment at least one whole state is on the disk."""
+        if self.current.exists():
+            self.current.replace(self.previous)
+        write_checkpoint(self.current, trainer.state_dict())
 
-    def restore(self, trainer: Trainer) -> tuple[list[dict[str, Any]], list[str]]:
-        """Load the newest readable state into `trainer`; return the log so far and what was wrong with newer ones."""
+    def restore(self, trainer: Trainer) -> list[str]:
+        """Load the newest readable state, if any; remove damaged ones and return what was wrong with them."""
         problems = []
         for path in (self.current, self.previous):
-            if not path.exists():
-                continue
-            try:
-                state = read_checkpoint(path)
-            except UserError as error:
-                problems.append(str(error))
-                continue
-            load_state(trainer.model, state["model_state_dict"], path)
-            trainer.optimizer.load_state_dict(state["optimizer_state_dict"])
-            trainer.step_count = state["iteration"]
-            return state["records"], problems
-        return [], problems
+            if path.exists():
+                try:
+                    state = read_checkpoint(path)
+                except UserError as error:
+                    problems.append(str(error))
+                    path.unlink()
+                    continue
+                trainer.load_state_dict(state, path)
+                break
+        return problems
 
 
 class Interrupted(SystemExit):
@@ -189,20 +199,18 @@ class Interrupted(SystemExit):
 def train(
     trainer: Trainer,
     checkpoints: Checkpoints,
-    records: list[dict[str, Any]],
     *,
     log_every: int = 100,
     validate: Callable[[LPN], dict[str, float]] | None = None,
     validate_every: int = 1000,
     save_seconds: float = 60,
     on_record: Callable[[dict[str, Any]], None] = lambda record: None,
-) -> list[dict[str, Any]]:
-    """Train to the end and return the whole log: one record per `log_every` steps.
+) -> None:
+    """Train to the end; `trainer.records` is then the whole log, one record per `log_every` steps.
 
     Args:
         trainer: what to train, as `checkpoints.restore` left it.
         checkpoints: where its state is kept.
-        records: the log so far, from `checkpoints.restore`; empty for a new run.
         log_every: steps between two records.
         validate: model -> metrics, merged into the record every `validate_every` steps (a multiple of `log_every`).
         save_seconds: seconds between two checkpoints; how often is no part of the result.
@@ -210,21 +218,25 @@ def train(
 
     Raises UserError where the loss is not finite, and Interrupted, after a last checkpoint, on SIGTERM.
     """
-    records = list(records)
     terminated: list[bool] = []
     before = signal.signal(signal.SIGTERM, lambda *_: terminated.append(True))
+    saved = time.monotonic()
     try:
-        saved = time.monotonic()
-        for record in trainer.run(log_every):
-            if validate and (record["step"] % validate_every == 0 or record["step"] == trainer.total_steps):
-                record.update(validate(trainer.model))
-            records.append(record)
-            on_record(record)
-            if terminated or time.monotonic() - saved >= save_seconds or record["step"] == trainer.total_steps:
-                checkpoints.save(trainer, records)
+        while trainer.step_count < trainer.total_steps:
+            stage = stage_at(trainer.stages, trainer.step_count)
+            trainer.losses.append(trainer.step())
+            last = trainer.step_count == trainer.total_steps
+            if last or trainer.step_count % log_every == 0:
+                record = trainer.finish_interval(stage)
+                if validate and (last or trainer.step_count % validate_every == 0):
+                    record.update(validate(trainer.model))
+                on_record(record)
+            if last or terminated or time.monotonic() - saved >= save_seconds:
+                if trainer.losses:
+                    trainer.check_losses()
+                checkpoints.save(trainer)
                 saved = time.monotonic()
             if terminated:
                 raise Interrupted(143)
     finally:
         signal.signal(signal.SIGTERM, before)
-    return records

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from _cli import add_compute_options, parser, read_spec, setup_compute
 
-from lpn.checkpoints import load_model, read_checkpoint, save_model
+from lpn.checkpoints import load_model, save_model
 from lpn.data import image_batches, laplace_batches, load_mnist
 from lpn.errors import run_cli
 from lpn.files import write_text
@@ -96,8 +96,7 @@ def main() -> None:
     device = setup_compute(args.threads, args.device)
     trainer = make_trainer(spec, args.data, args.init, device)
     checkpoints = Checkpoints(args.checkpoints or args.output.parent / "checkpoints")
-    records, problems = checkpoints.restore(trainer)
-    for problem in problems:
+    for problem in checkpoints.restore(trainer):
         print(f"warning: {problem} Going on from the state before it.")
 
     from torch.utils.tensorboard import SummaryWriter
@@ -114,19 +113,18 @@ def main() -> None:
                 board.add_scalar(name, record[name], record["step"])
 
     with board, bar:
-        records = train(
+        train(
             trainer,
             checkpoints,
-            records,
             log_every=spec.get("log_every", 100),
             validate=make_validation(spec, args.data, device),
             validate_every=spec.get("validate_every", 1000),
             save_seconds=args.save_seconds,
             on_record=show,
         )
-    write_log(args.log or args.output.with_name("training.csv"), records)
-    optimizer = read_checkpoint(checkpoints.current)["optimizer_state_dict"]
-    save_model(args.output, trainer.model, trainer.step_count, optimizer, records[-1]["loss"])
+    write_log(args.log or args.output.with_name("training.csv"), trainer.records)
+    optimizer = trainer.optimizer.state_dict()
+    save_model(args.output, trainer.model, trainer.step_count, optimizer, trainer.records[-1]["loss"])
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def saved(tmp_path: Path, mnist_network: LPN) -> Path:
 
 def test_written_in_the_published_format(saved: Path, mnist_network: LPN) -> None:
     checkpoint = torch.load(saved, weights_only=True)
-    assert checkpoint.keys() == KEYS
+    assert tuple(checkpoint) == KEYS
     assert checkpoint["iteration"] == 7
     assert list(checkpoint["model_state_dict"])[:2] == ["lin.0.weight", "lin.1.weight"]
     assert "res.3.bias" in checkpoint["model_state_dict"]

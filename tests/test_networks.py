@@ -104,6 +104,12 @@ def test_bfloat16_is_close(mnist_network: LPN) -> None:
     assert relative_error(output.float(), mnist_network(x)) < 0.02
 
 
+def test_forward_can_be_compiled(mnist_network: LPN) -> None:
+    x = torch.rand(2, 1, 28, 28)
+    traced = torch.compile(mnist_network, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(traced(x), mnist_network(x))
+
+
 @pytest.mark.parametrize("shape", [(2, 3, 28, 28), (2, 1, 27, 28), (1, 28, 28)])
 def test_wrong_shapes_are_refused(mnist_network: LPN, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="1, 28, 28"):

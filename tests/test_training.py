@@ -14,7 +14,6 @@ from conftest import BUNDLED, ROOT, golden_network
 
 from lpn.data import image_batches, laplace_batches
 from lpn.errors import UserError
-from lpn.losses import LOSSES
 from lpn.networks import build_network
 from lpn.training import Checkpoints, Interrupted, Trainer, make_schedule, stage_at, train
 
@@ -90,44 +89,65 @@ def test_constrained_weights_stay_nonnegative() -> None:
         assert all(weight.min() >= 0 for weight in trainer.model.constrained_weights())
 
 
+def records_of(trainer: Trainer, folder: Path, **options) -> list[dict]:
+    """Train to the end and return the log."""
+    train(trainer, Checkpoints(folder), log_every=2, **options)
+    return trainer.records
+
+
+def train_until(trainer: Trainer, checkpoints: Checkpoints, step: int) -> None:
+    """Train up to `step`, in the middle of an interval where it is odd, and save."""
+    take = trainer.step
+
+    def take_and_stop() -> torch.Tensor:
+        loss = take()
+        if trainer.step_count == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return loss
+
+    trainer.step = take_and_stop
+    with pytest.raises(Interrupted):
+        train(trainer, checkpoints, log_every=2)
+
+
 @pytest.mark.parametrize("stop", [1, 4, 7])
 def test_resumed_training_ends_in_the_same_bits(tmp_path: Path, stop: int) -> None:
     whole = small_trainer()
-    expected = train(whole, Checkpoints(tmp_path / "whole"), [], log_every=1)
+    expected = records_of(whole, tmp_path / "whole")
+    assert [record["step"] for record in expected] == [2, 4, 6, 8, 9]
 
     checkpoints = Checkpoints(tmp_path / "parts")
-    first = small_trainer()
-    records = []
-    for record in first.run(1):
-        records.append(record)
-        if record["step"] == stop:
-            checkpoints.save(first, records)
-            break
-    second = small_trainer(seed=0)
+    train_until(small_trainer(), checkpoints, stop)
+    second = small_trainer()
     with torch.no_grad():
         second.model.lin[0].weight.zero_()  # whatever it starts from must not matter
-    restored, problems = checkpoints.restore(second)
-    assert problems == []
+    assert checkpoints.restore(second) == []
     assert second.step_count == stop
-    assert train(second, checkpoints, restored, log_every=1) == expected
+    assert records_of(second, tmp_path / "parts") == expected
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value, second.model.state_dict()[name]), name
+    states = [trainer.optimizer.state_dict()["state"] for trainer in (whole, second)]
+    assert all(torch.equal(states[0][k][n], states[1][k][n]) for k in states[0] for n in states[0][k])
 
 
 def test_damaged_checkpoint_falls_back_to_the_previous_one(tmp_path: Path) -> None:
     trainer, checkpoints = small_trainer(), Checkpoints(tmp_path)
-    records = []
-    for record in trainer.run(2):
-        records.append(record)
-        checkpoints.save(trainer, records)
-        if record["step"] == 4:
-            break
+    records_of(trainer, tmp_path, save_seconds=0)
     checkpoints.current.write_bytes(checkpoints.current.read_bytes()[:1000])
     resumed = small_trainer()
-    restored, problems = checkpoints.restore(resumed)
-    assert resumed.step_count == 2
-    assert restored == records[:1]
+    problems = checkpoints.restore(resumed)
+    assert resumed.step_count == 8
+    assert resumed.records == trainer.records[:-1]
     assert str(checkpoints.current) in problems[0]
+    assert records_of(resumed, tmp_path) == trainer.records
+
+
+def test_state_of_another_network_is_refused(tmp_path: Path) -> None:
+    records_of(small_trainer(), tmp_path)
+    other = small_trainer()
+    other.model = build_network({"name": "lpn_28", "hidden": 5})
+    with pytest.raises(UserError, match="state.pt is a checkpoint of another architecture"):
+        Checkpoints(tmp_path).restore(other)
 
 
 def test_nan_stops_with_the_step_and_keeps_the_checkpoint(tmp_path: Path) -> None:
@@ -135,27 +155,11 @@ def test_nan_stops_with_the_step_and_keeps_the_checkpoint(tmp_path: Path) -> Non
     batches = trainer.batches
     trainer.batches = lambda step: batches(step) * (float("nan") if step == 5 else 1)
     with pytest.raises(UserError, match="nan at step 5.*last good checkpoint"):
-        train(trainer, checkpoints, [], log_every=2, save_seconds=0)
+        records_of(trainer, tmp_path, save_seconds=0)
     resumed = small_trainer()
     checkpoints.restore(resumed)
-    assert resumed.step_count == 4
+    assert resumed.step_count == 5
     assert all(value.isfinite().all() for value in resumed.model.state_dict().values())
-
-
-def test_sigterm_saves_and_stops(tmp_path: Path) -> None:
-    trainer, checkpoints = small_trainer(), Checkpoints(tmp_path)
-    seen = []
-
-    def terminate(record: dict) -> None:
-        seen.append(record["step"])
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    with pytest.raises(Interrupted):
-        train(trainer, checkpoints, [], log_every=2, on_record=terminate)
-    assert seen == [2]
-    resumed = small_trainer()
-    checkpoints.restore(resumed)
-    assert resumed.step_count == 2
 
 
 def test_sources_are_functions_of_the_step() -> None:
@@ -178,7 +182,8 @@ def test_sources_are_functions_of_the_step() -> None:
 
 def test_losses_of_bfloat16_follow_those_of_float32() -> None:
     phases = [{"loss": "l1", "steps": 30, "lr": 1e-3}]
-    losses = {bf16: [r["loss"] for r in small_trainer(phases=phases, bf16=bf16).run(1)] for bf16 in (False, True)}
+    trainers = {bf16: small_trainer(phases=phases, bf16=bf16) for bf16 in (False, True)}
+    losses = {bf16: [trainer.step().item() for _ in range(30)] for bf16, trainer in trainers.items()}
     np.testing.assert_allclose(losses[True], losses[False], rtol=0.02)
 
 
@@ -224,5 +229,14 @@ def test_command_line_errors_are_one_paragraph(tmp_path: Path) -> None:
     assert "Traceback" not in run.stderr
 
 
-def test_loss_registry_names_are_those_of_the_schema() -> None:
-    assert set(LOSSES) == {"l1", "l2", "proximal_matching"}
+def test_full_disk_is_one_paragraph_and_loses_nothing(tmp_path: Path) -> None:
+    limit = "ulimit -f 4; trap '' XFSZ; exec \"$@\""  # no file may exceed 4 blocks: writing fails as on a full disk
+    run = subprocess.run(
+        ["bash", "-c", limit, "bash", *command(tmp_path, SPEC)], check=False, capture_output=True, text=True
+    )
+    assert run.returncode == 1
+    assert f"error: no space left on the device while writing {tmp_path / 'checkpoints/state.pt'}" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert [path.name for path in (tmp_path / "checkpoints").glob("*.pt")] == []
+    subprocess.run(command(tmp_path, SPEC), check=True, capture_output=True)
+    assert (tmp_path / "model.pt").exists()
