@@ -47,7 +47,7 @@ format: $(READY) ## rewrite Python and Snakemake files in the project's style
 	snakefmt workflow
 
 bench: $(READY) ## speed and memory, ours beside the plain formulation
-	python scripts/benchmark.py
+	python tests/benchmark.py
 
 report: $(READY) ## one self-contained HTML page of the run that CONFIG names (config/demo.yaml)
 	$(SNAKEMAKE) --report results/$(RUN)/report.html

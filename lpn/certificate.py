@@ -20,29 +20,37 @@ EIGENVALUE_TOLERANCE = 1e-9
 
 @dataclass(frozen=True)
 class Certificate:
-    """What was measured, all in float64; `failures` is empty where the network passed.
+    """What was measured, all in float64 (None where weights are not finite); `failures` is empty where the network passed.
 
     Attributes:
         smallest_weight: smallest constrained weight, must be >= 0.
         asymmetry: largest ||J v - J^T v|| / ||J v|| over points and random v.
-        smallest_eigenvalue: smallest Ritz value of J over the points, must be >= modulus.
+        smallest_ritz_value: smallest Ritz value of J over the points, an upper bound of its smallest eigenvalue, must be
+            >= modulus: one below disproves convexity.
         modulus: 2 alpha, the strong convexity of psi.
         monotonicity: smallest <f(a) - f(b), a - b> / ||a - b||^2 over random pairs, must be >= modulus.
-        inversion_residual: largest ||f(y) - x|| / ||x|| of the inversion of the points.
+        inversion_residual: largest relative residual of the inversion of the points (`lpn.prior.Inversion`).
         failures: one sentence for each requirement that was not met.
     """
 
-    smallest_weight: float
-    asymmetry: float
-    smallest_eigenvalue: float
+    smallest_weight: float | None
+    asymmetry: float | None
+    smallest_ritz_value: float | None
     modulus: float
-    monotonicity: float
-    inversion_residual: float
+    monotonicity: float | None
+    inversion_residual: float | None
     failures: tuple[str, ...]
 
     def as_dict(self) -> dict[str, object]:
         """Return the entries as plain values, with `passed`."""
         return asdict(self) | {"failures": list(self.failures), "passed": not self.failures}
+
+
+def _orthogonal(w: Tensor, basis: Tensor) -> Tensor:
+    """Return w (N, d) without its components along the orthonormal basis (N, k, d)."""
+    for _ in range(2):
+        w = w - torch.einsum("nkd,nk->nd", basis, torch.einsum("nkd,nd->nk", basis, w))
+    return w
 
 
 def smallest_ritz_value(model: LPN, x: Tensor, steps: int, seed: int) -> Tensor:
@@ -54,18 +62,17 @@ def smallest_ritz_value(model: LPN, x: Tensor, steps: int, seed: int) -> Tensor:
     n, dimension = x.shape[0], x[0].numel()
     y = x.detach().requires_grad_(True)
     f = model(y)
-    v = torch.randn(n, dimension, generator=torch_generator(seed, "lanczos"), dtype=x.dtype)
+    generator = torch_generator(seed, "lanczos")
+    v = torch.randn(n, dimension, generator=generator, dtype=x.dtype)
     basis = [v / v.norm(dim=1, keepdim=True)]
-    for _ in range(min(steps, dimension)):
+    for _ in range(min(steps, dimension) - 1):
         (w,) = torch.autograd.grad(f, y, basis[-1].view_as(x), retain_graph=True)
         q = torch.stack(basis, 1)
-        w = w.flatten(1)
-        for _ in range(2):
-            w = w - torch.einsum("nkd,nk->nd", q, torch.einsum("nkd,nd->nk", q, w))
+        w = _orthogonal(w.flatten(1), q)
         norm = w.norm(dim=1, keepdim=True)
-        if len(basis) == min(steps, dimension) or (norm < 1e-14).all():
-            break
-        basis.append(w / norm.clamp_min(1e-300))
+        # where the Krylov space is exhausted, go on with a new random direction
+        w = torch.where(norm > 1e-10, w, _orthogonal(torch.randn(n, dimension, generator=generator, dtype=x.dtype), q))
+        basis.append(w / w.norm(dim=1, keepdim=True))
     q = torch.stack(basis, 1)
     images = [torch.autograd.grad(f, y, q[:, k].reshape(x.shape), retain_graph=True)[0] for k in range(q.shape[1])]
     projected = torch.einsum("nkd,ned->nke", q, torch.stack(images, 1).flatten(2))
@@ -94,6 +101,8 @@ def certify(model: LPN, x: Tensor, *, lanczos_steps: int, inversion_tolerance: f
     """Measure the certificate of `model` at the data points x (N, *input_shape); both are converted to float64."""
     model, x = model.double(), x.double()
     modulus = 2 * model.alpha
+    if not all(weight.isfinite().all() for weight in model.parameters()):
+        return Certificate(*[None] * 3, modulus, *[None] * 2, failures=("a weight is not finite",))
     noise = torch.randn(x.shape, generator=torch_generator(seed, "pairs"), dtype=x.dtype)
     pairs = [(x, x.flip(0)), (x, x + 1e-3 * noise), (x, x + noise)]
     kept = [(a[far], b[far]) for a, b in pairs if (far := (a - b).flatten(1).norm(dim=1) > 0).any()]

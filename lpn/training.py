@@ -71,6 +71,8 @@ class Trainer:
         seed: seed of the noise stream.
         bf16: compute f in bfloat16 autocast; weights, losses and optimiser stay in float32.
         compile: pass the network through `torch.compile`.
+        first_step: steps that were taken before, by the model that training starts from: random streams go on from there.
+        identity: names what is trained; a state of another identity is not resumed.
     """
 
     def __init__(
@@ -83,7 +85,10 @@ class Trainer:
         seed: int,
         bf16: bool = False,
         compile: bool = False,
+        first_step: int = 0,
+        identity: str = "",
     ) -> None:
+        self.first_step, self.identity = first_step, identity
         self.model = model.to(memory_format=torch.channels_last)
         self.f = torch.compile(model) if compile else model
         self.batches, self.stages, self.sigma, self.seed, self.bf16 = batches, stages, sigma, seed, bf16
@@ -103,8 +108,8 @@ class Trainer:
         stage = stage_at(self.stages, self.step_count)
         for group in self.optimizer.param_groups:
             group["lr"] = stage.lr
-        clean = self.batches(self.step_count)
-        generator = torch_generator(self.seed, "noise", self.step_count, device=self.device)
+        clean = self.batches(self.first_step + self.step_count)
+        generator = torch_generator(self.seed, "noise", self.first_step + self.step_count, device=self.device)
         noise = torch.randn(clean.shape, generator=generator, device=self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             output = self.f(torch.add(clean, noise, alpha=self.sigma))
@@ -119,9 +124,9 @@ class Trainer:
     def finish_interval(self, stage: Stage) -> dict[str, Any]:
         """Turn the losses since the last record into a new one, {step, loss_name, gamma, lr, loss}, and return it.
 
-        Raises UserError as `check_losses` does.
+        Raises UserError as `check_finite` does.
         """
-        self.check_losses()
+        self.check_finite()
         self.records.append(
             {
                 "step": self.step_count,
@@ -134,14 +139,14 @@ class Trainer:
         self.losses = []
         return self.records[-1]
 
-    def check_losses(self) -> None:
-        """Raise UserError, naming the step, where a loss since the last record is not finite."""
-        values = torch.stack(self.losses).cpu()
+    def check_finite(self) -> None:
+        """Raise UserError, naming the step, where a loss since the last record, or a weight, is not finite."""
+        values = torch.stack([*self.losses, sum(weight.detach().sum() for weight in self.model.parameters())]).cpu()
         bad = (~values.isfinite()).nonzero().flatten()
         if len(bad):
             raise UserError(
-                f"the loss became {values[bad[0]].item()} at step {self.step_count - len(values) + int(bad[0])}. The last "
-                "good checkpoint was kept. Lower the learning rate 'lr' of that phase, or train in fp32 if 'precision' "
+                f"the loss became {values[bad[0]].item()} at step {self.step_count - len(self.losses) + int(bad[0])}. The "
+                "last good checkpoint was kept. Lower the learning rate 'lr' of that phase, or train in fp32 if 'precision' "
                 "is bf16."
             )
 
@@ -153,6 +158,7 @@ class Trainer:
             "optimizer_state_dict": self.optimizer.state_dict(),
             "loss": self.records[-1]["loss"] if self.records else None,
             "losses": self.losses,
+            "identity": self.identity,
             "records": self.records,
         }
 
@@ -177,7 +183,7 @@ class Checkpoints:
         write_checkpoint(self.current, trainer.state_dict())
 
     def restore(self, trainer: Trainer) -> list[str]:
-        """Load the newest readable state, if any; remove damaged ones and return what was wrong with them."""
+        """Load the newest state of this trainer, if any; remove damaged and foreign ones and return what was wrong."""
         problems = []
         for path in (self.current, self.previous):
             if path.exists():
@@ -185,6 +191,10 @@ class Checkpoints:
                     state = read_checkpoint(path)
                 except UserError as error:
                     problems.append(str(error))
+                    path.unlink()
+                    continue
+                if state.get("identity") != trainer.identity:
+                    problems.append(f"{path} is the state of a training with other settings, data or start.")
                     path.unlink()
                     continue
                 trainer.load_state_dict(state, path)
@@ -232,8 +242,7 @@ def train(
                     record.update(validate(trainer.model))
                 on_record(record)
             if last or terminated or time.monotonic() - saved >= save_seconds:
-                if trainer.losses:
-                    trainer.check_losses()
+                trainer.check_finite()
                 checkpoints.save(trainer)
                 saved = time.monotonic()
             if terminated:

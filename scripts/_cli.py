@@ -15,20 +15,22 @@ def parser(doc: str) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
-def add_compute_options(arguments: argparse.ArgumentParser) -> None:
-    """Add --threads and --device."""
+def add_threads(arguments: argparse.ArgumentParser) -> None:
+    """Add --threads."""
     arguments.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
-    arguments.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:1, mps ...")
+
+
+def add_device(arguments: argparse.ArgumentParser) -> None:
+    """Add --device."""
+    arguments.add_argument("--device", default="auto", help="auto (default: CUDA where there is one), cpu, cuda, cuda:1")
 
 
 def setup_compute(threads: int, device: str) -> torch.device:
     """Set up arithmetic the same way for every job and return the device ("auto": CUDA where there is one).
 
-    fp32 means fp32 (no TF32), cuDNN takes deterministic kernels, and denormal numbers, which the tails of softplus are full
-    of and which a CPU handles many times slower, are flushed to zero.
+    fp32 means fp32 (no TF32), and cuDNN takes deterministic kernels.
     """
     torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.allow_tf32 = False
     if device == "auto":
@@ -39,7 +41,10 @@ def setup_compute(threads: int, device: str) -> torch.device:
 def read_spec(text: str) -> dict[str, Any]:
     """Read a job's settings: JSON text, or the path of a JSON or YAML file."""
     if text.lstrip().startswith("{"):
-        return json.loads(text)
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError as error:
+            raise UserError(f"the settings are no valid JSON: {error}.") from error
     import yaml
 
     try:

@@ -6,7 +6,7 @@ example:
 """
 
 import torch
-from _cli import add_compute_options, parser, read_spec, setup_compute
+from _cli import add_threads, parser, read_spec, setup_compute
 
 from lpn.certificate import certify
 from lpn.checkpoints import load_model
@@ -17,17 +17,19 @@ from lpn.files import write_json
 
 def main() -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("--spec", required=True, help="data, points, lanczos_steps, inversion_tolerance, seed")
+    arguments.add_argument(
+        "--spec", required=True, help="data (laplace: and low, high), points, lanczos_steps, inversion_tolerance, seed"
+    )
     arguments.add_argument("--model", required=True, help="model.pt, with model_config.json beside it")
     arguments.add_argument("--data", help="the prepared data set (none for laplace)")
     arguments.add_argument("--output", help="JSON file to write where the model passes")
-    add_compute_options(arguments)
+    add_threads(arguments)
     args = arguments.parse_args()
     spec = read_spec(args.spec)
     setup_compute(args.threads, "cpu")
     model = load_model(args.model)
     if spec["data"] == "laplace":
-        x = torch.linspace(-3.5, 3.5, spec["points"])[:, None]
+        x = torch.linspace(spec["low"], spec["high"], spec["points"])[:, None]
     else:
         x = torch.from_numpy(load_mnist(args.data, "test")[: spec["points"]]) / 255.0
     certificate = certify(
@@ -42,7 +44,7 @@ def main() -> None:
     if certificate.failures:
         raise UserError(
             f"{args.model} is not certified as a proximal operator: {'; '.join(certificate.failures)}. "
-            "Nothing that needs this model will run. Train it again, or give another checkpoint."
+            "No result that needs this model will be made. Train it again, or give another checkpoint."
         )
     if args.output:
         write_json(args.output, certificate.as_dict())

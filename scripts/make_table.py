@@ -4,7 +4,7 @@ examples:
   python scripts/make_table.py certificates --label demo --output tables/certificates.csv results/demo/certificates/*.json
   python scripts/make_table.py laplacian --label demo --shown 3.5 --output laplacian.csv results/demo/laplacian/curves/*.csv
   python scripts/make_table.py mnist --label demo --output mnist.csv results/demo/mnist/prior/gaussian.csv
-  python scripts/make_table.py published --label demo --shown 3.5 --published config/published.yaml --output published.csv
+  python scripts/make_table.py published --label demo --published config/published.yaml --output published.csv
       results/demo/laplacian/curves/*.csv results/demo/mnist/prior/*.csv
 """
 
@@ -42,8 +42,8 @@ def laplacian_errors(curves: pd.DataFrame, shown: float) -> dict[str, float]:
 
 
 def prior_at(curves: pd.DataFrame, x: float) -> float:
-    """Return R(x) minus its minimum, interpolated between grid points."""
-    return float(np.interp(x, curves.x, curves.prior))
+    """Return R(x) minus its minimum, interpolated between grid points; NaN outside the grid."""
+    return float(np.interp(x, curves.x, curves.prior, left=np.nan, right=np.nan))
 
 
 def laplacian(files: list[Path], args: Namespace) -> pd.DataFrame:
@@ -72,17 +72,19 @@ def mnist(files: list[Path], args: Namespace) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def measure(quantity: str, arguments: dict[str, Any], frames: dict[str, pd.DataFrame], shown: float) -> float | None:
+def measure(quantity: str, arguments: dict[str, Any], frames: dict[str, pd.DataFrame]) -> float | None:
     """Return our value of a published quantity; None where this run does not cover it."""
     frame = frames.get(arguments.get("model") or arguments.get("perturbation"))
     if frame is None:
         return None
     if quantity == "laplacian_prior_at":
         return prior_at(frame, arguments["x"])
-    if quantity == "laplacian_prox_deviation":
-        return laplacian_errors(frame, shown)["prox_max_error"]
+    if quantity == "laplacian_prox_deviation_at":
+        deviation = (frame.prox - frame.prox_true).abs()
+        return float(max(np.interp(x, frame.x, deviation) for x in (-arguments["x"], arguments["x"])))
     if quantity == "mnist_prior":
-        row, level = arguments["image"], str(arguments["level"])
+        row, level = arguments["image"], float(arguments["level"])
+        frame = frame.rename(columns=float)
         present = row in frame.index and level in frame.columns
         return frame.loc[row, level] - frame.min().min() if present else None
     raise UserError(f"config/published.yaml: quantity {quantity!r} is not known to scripts/make_table.py.")
@@ -96,7 +98,7 @@ def published(files: list[Path], args: Namespace) -> pd.DataFrame:
             {
                 "quantity": entry["describes"],
                 "published": f"about {entry['published']}" if entry["precision"] == "about" else entry["published"],
-                "ours": measure(entry["quantity"], entry["arguments"], frames, args.shown),
+                "ours": measure(entry["quantity"], entry["arguments"], frames),
                 "source": entry["source"],
             }
             for entry in yaml.safe_load(args.published.read_text())

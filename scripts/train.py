@@ -9,15 +9,17 @@ examples:
 """
 
 import csv
+import hashlib
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from _cli import add_compute_options, parser, read_spec, setup_compute
+from _cli import add_device, add_threads, parser, read_spec, setup_compute
 
-from lpn.checkpoints import load_model, save_model
+from lpn.checkpoints import load_model, read_checkpoint, save_model
 from lpn.data import image_batches, laplace_batches, load_mnist
 from lpn.errors import run_cli
 from lpn.files import write_text
@@ -59,8 +61,11 @@ def make_trainer(spec: dict[str, Any], data: str | None, init: str | None, devic
     """Build the network, with the weights of `init` where given, its data and its schedule."""
     torch.manual_seed(stream_seed(spec["seed"], "initialisation"))
     model = build_network(spec["network"])
+    identity, first_step = [json.dumps(spec, sort_keys=True)], 0
     if init:
         model.load_state_dict(load_model(init, spec["network"]).state_dict())
+        identity.append(hashlib.sha256(Path(init).read_bytes()).hexdigest())
+        first_step = read_checkpoint(init)["iteration"]
     return Trainer(
         model.to(device),
         make_batches(spec, data, device),
@@ -69,6 +74,8 @@ def make_trainer(spec: dict[str, Any], data: str | None, init: str | None, devic
         seed=spec["seed"],
         bf16=spec.get("precision", "fp32") == "bf16",
         compile=spec.get("compile", False),
+        first_step=first_step,
+        identity=" ".join(identity),
     )
 
 
@@ -90,14 +97,15 @@ def main() -> None:
     arguments.add_argument("--log", type=Path, help="CSV of losses (default: training.csv beside the output)")
     arguments.add_argument("--checkpoints", type=Path, help="folder of the resumable state (default: beside the output)")
     arguments.add_argument("--save-seconds", type=float, default=60, help="time between checkpoints (default: 60)")
-    add_compute_options(arguments)
+    add_threads(arguments)
+    add_device(arguments)
     args = arguments.parse_args()
     spec = read_spec(args.spec)
     device = setup_compute(args.threads, args.device)
     trainer = make_trainer(spec, args.data, args.init, device)
     checkpoints = Checkpoints(args.checkpoints or args.output.parent / "checkpoints")
     for problem in checkpoints.restore(trainer):
-        print(f"warning: {problem} Going on from the state before it.")
+        print(f"warning: {problem} It was removed; training goes on from step {trainer.step_count}.")
 
     from torch.utils.tensorboard import SummaryWriter
     from tqdm import tqdm
@@ -124,7 +132,8 @@ def main() -> None:
         )
     write_log(args.log or args.output.with_name("training.csv"), trainer.records)
     optimizer = trainer.optimizer.state_dict()
-    save_model(args.output, trainer.model, trainer.step_count, optimizer, trainer.records[-1]["loss"])
+    iteration = trainer.first_step + trainer.step_count
+    save_model(args.output, trainer.model, iteration, optimizer, trainer.records[-1]["loss"])
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@ import torch
 from conftest import BUNDLED, golden_network
 
 from lpn.certificate import certify, jacobian_asymmetry, smallest_ritz_value
-from lpn.networks import LPN
+from lpn.networks import LPN, lpn_28
 
 SETTINGS = {"lanczos_steps": 40, "inversion_tolerance": 1e-3, "seed": 0}
 
@@ -18,7 +18,7 @@ def test_trained_network_passes(mnist_network: LPN) -> None:
     assert certificate.failures == ()
     assert certificate.smallest_weight >= 0
     assert certificate.modulus == 0.02
-    assert certificate.smallest_eigenvalue >= 0.02 - 1e-9
+    assert certificate.smallest_ritz_value >= 0.02 - 1e-9
     assert certificate.as_dict()["passed"]
 
 
@@ -43,6 +43,22 @@ def test_negative_weights_are_found_out(mnist_network: LPN) -> None:
     assert "eigenvalue" in text
     assert "monotone" in text
     assert not certificate.as_dict()["passed"]
+
+
+def test_weights_that_are_not_finite_are_found_out(mnist_network: LPN) -> None:
+    with torch.no_grad():
+        mnist_network.res[0].bias[0] = float("nan")
+    certificate = certify(mnist_network.requires_grad_(False), torch.rand(2, 1, 28, 28), **SETTINGS)
+    assert certificate.failures == ("a weight is not finite",)
+
+
+def test_exhausted_krylov_spaces_are_no_failure() -> None:
+    """psi = alpha ||x||^2: every vector is an eigenvector, so Lanczos breaks down at once."""
+    model = lpn_28(hidden=2, alpha=0.3).double().requires_grad_(False)
+    for parameter in model.parameters():
+        parameter.zero_()
+    ritz = smallest_ritz_value(model, torch.rand(2, 1, 28, 28, dtype=torch.float64), 10, 0)
+    torch.testing.assert_close(ritz, torch.full((2,), 0.6, dtype=torch.float64))
 
 
 def test_asymmetry_is_seen(mnist_network: LPN) -> None:

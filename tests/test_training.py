@@ -142,6 +142,24 @@ def test_damaged_checkpoint_falls_back_to_the_previous_one(tmp_path: Path) -> No
     assert records_of(resumed, tmp_path) == trainer.records
 
 
+def test_state_of_other_settings_is_not_resumed(tmp_path: Path) -> None:
+    records_of(small_trainer(identity="sigma 0.1"), tmp_path)
+    other = small_trainer(identity="sigma 0.2")
+    problems = Checkpoints(tmp_path).restore(other)
+    assert other.step_count == 0
+    assert "other settings" in problems[0]
+
+
+def test_random_streams_go_on_from_the_first_step() -> None:
+    seen = []
+    trainer = small_trainer(first_step=20000)
+    batches = trainer.batches
+    trainer.batches = lambda step: seen.append(step) or batches(step)
+    trainer.step()
+    trainer.step()
+    assert seen == [20000, 20001]
+
+
 def test_state_of_another_network_is_refused(tmp_path: Path) -> None:
     records_of(small_trainer(), tmp_path)
     other = small_trainer()
@@ -207,8 +225,8 @@ def test_killed_job_resumes_to_the_same_model(tmp_path: Path) -> None:
     subprocess.run(command(tmp_path / "whole", SPEC), check=True, capture_output=True)
     state = tmp_path / "killed/checkpoints/state.pt"
     with subprocess.Popen(command(tmp_path / "killed", SPEC), stderr=subprocess.DEVNULL) as process:
-        while not state.exists():
-            time.sleep(0.05)
+        while not state.exists() and process.poll() is None:
+            time.sleep(0.01)
         process.kill()
     assert not (tmp_path / "killed/model.pt").exists()
     subprocess.run(command(tmp_path / "killed", SPEC), check=True, capture_output=True)

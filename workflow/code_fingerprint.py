@@ -21,12 +21,13 @@ class _WithoutDocstrings(ast.NodeTransformer):
         super().generic_visit(node)
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-            node.body = body[1:]
+            node.body = body[1:] or [ast.Pass()]
         return node
 
 
 def _meaning(path: Path) -> str:
-    return ast.dump(_WithoutDocstrings().visit(ast.parse(path.read_text(), filename=str(path))))
+    tree = _WithoutDocstrings().visit(ast.parse(path.read_text(), filename=str(path)))
+    return ast.unparse(tree)  # not ast.dump, which differs between Python versions
 
 
 @cache

@@ -25,6 +25,23 @@ def _sentence(error: ValidationError) -> str:
     return f"key '{place}': {error.message}. {error.schema.get('description', '')}".strip()
 
 
+def _model_problems(model: dict[str, Any], models: dict[str, Any]) -> list[str]:
+    """Return what is wrong with one model: settings that don't go together."""
+    network, problems = model["network"], []
+    fitting = {"laplace": "lpn_1d", "mnist": "lpn_28"}[model["data"]]
+    if network["name"] != fitting or network.get("channels", 1) != 1:
+        problems.append(f"network' does not fit the data {model['data']}, which need {fitting} with one channel.")
+    start = models.get(model.get("init"), model)
+    if start["network"] != network:
+        problems.append(f"network' differs from that of '{model['init']}', which training starts from.")
+    for i, phase in enumerate(model["phases"]):
+        if phase["steps"] < len(phase.get("gamma", [])):
+            problems.append(f"phases.{i}': {phase['steps']} steps can't hold {len(phase['gamma'])} values of gamma.")
+    if model.get("validate_every", 1000) % model.get("log_every", 100):
+        problems.append("validate_every' must be a multiple of 'log_every'.")
+    return problems
+
+
 def _reference_problems(config: dict[str, Any]) -> list[str]:
     """Return what a schema can't say: names of models that don't exist, starts that form a circle, missing levels."""
     models, problems = config["models"], []
@@ -38,6 +55,8 @@ def _reference_problems(config: dict[str, Any]) -> list[str]:
                 problems.append(f"key 'models.{name}.init': the models {' -> '.join([*seen, start])} form a circle.")
                 break
             seen.append(start)
+    for name, model in models.items():
+        problems += [f"key 'models.{name}.{sentence}" for sentence in _model_problems(model, models)]
     references = {"mnist.model": [config["mnist"]["model"]]}
     references |= {f"laplacian.figures.{figure}": names for figure, names in config["laplacian"]["figures"].items()}
     for key, names in references.items():

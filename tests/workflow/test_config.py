@@ -70,6 +70,13 @@ def test_every_key_is_explained_to_people() -> None:
         ({"mnist": {"model": "laplacian_l2"}}, r"'mnist\.model'.*not trained on mnist data"),
         ({"laplacian": {"figures": {"compact": ["x"]}}}, r"'laplacian\.figures\.compact' names the model 'x'"),
         ({"mnist": {"perturbations": {"gaussian": {"rows": [9]}}}}, r"rows' shows image 9, but 'mnist\.images' is 4"),
+        ({"models": {"mnist": {"network": {"channels": 3}}}}, r"'models\.mnist\.network' does not fit the data mnist"),
+        ({"models": {"laplacian_pm": {"network": {"hidden": 5}}}}, r"'models\.laplacian_pm\.network' differs from"),
+        (
+            {"models": {"mnist": {"phases": [{"loss": "proximal_matching", "steps": 1, "lr": 1, "gamma": [2, 1]}]}}},
+            r"'models\.mnist\.phases\.0': 1 steps can't hold 2 values",
+        ),
+        ({"models": {"mnist": {"validate_every": 150}}}, r"'models\.mnist\.validate_every' must be a multiple"),
         ({"run": "../elsewhere"}, r"'run'"),
     ],
 )

@@ -76,15 +76,17 @@ EDITS = {
     "published value": (replace("config/published.yaml", "published: 3.4", "published: 3.5"), {TABLE["published"]}),
     "Laplacian grid": (setting("laplacian", "grid", "points", value=31), LAPLACIAN_RESULTS),
     "MNIST levels": (setting("mnist", "perturbations", "gaussian", "levels", value=[0, 0.2]), MNIST_RESULTS),
+    "range of errors": (setting("laplacian", "shown", value=1.0), LAPLACIAN_FIGURE | {TABLE["laplacian"]}),
     "shown rows": (setting("mnist", "perturbations", "gaussian", "rows", value=[1]), GRID | VIOLIN),
     "MNIST learning rate": (
         setting("models", "mnist", "phases", 0, "lr", value=2e-3),
         {TRAIN["mnist"], CERTIFY["mnist"], TABLE["certificates"]} | MNIST_RESULTS,
     ),
     "swapped values": (
-        setting("mnist", "inversion", value={"method": "newton_cg", "tolerance": 100, "max_iterations": 1}),
-        MNIST_RESULTS,
+        setting("certificate", value={"points": 5, "lanczos_steps": 4, "inversion_tolerance": 1e-3, "seed": 0}),
+        CERTIFICATES | RESULTS,
     ),
+    "data source": (setting("data", "mirrors", value=["elsewhere"]), set()),
     "last Laplacian model": (
         setting("models", "laplacian_pm", "phases", 0, "gamma", value=[0.4]),
         {TRAIN["laplacian_pm"], CERTIFY["laplacian_pm"], TABLE["certificates"]}

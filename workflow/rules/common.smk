@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ check_config(config, Path(workflow.basedir) / "schemas/config.schema.yaml")
 OUT = Path("results") / config["run"]
 LOGS = Path("logs") / config["run"]
 DATA = Path(os.environ.get("LPN_DATA", config["data"]["folder"]))
+MIRRORS = shlex.join(config["data"]["mirrors"])
 PREPARED = Path(config["data"]["folder"]) / "prepared"
 MODELS = list(config["models"])
 PERTURBATIONS = list(config["mnist"]["perturbations"])
@@ -46,7 +48,7 @@ def model_file(name):
 
 
 def certified(name):
-    """Return a trained model and its certificate, without which nothing may use it."""
+    """Return a trained model and its certificate, without which no result may be made from it."""
     return {
         "model": model_file(name),
         "certificate": OUT / "certificates" / f"{name}.json",
@@ -57,6 +59,11 @@ def prepared_data(name):
     """Return the prepared data set of a model, or nothing where samples are drawn."""
     data = config["models"][name]["data"]
     return [] if data == "laplace" else PREPARED / f"{data}.npy"
+
+
+def option(name, path):
+    """Return a quoted command line option, or nothing where there is no such file."""
+    return f"--{name} {shlex.quote(str(path))}" if path else ""
 
 
 def init_model(wildcards):
@@ -76,8 +83,15 @@ def checkpoint_folder(wildcards):
 
 
 def certificate_spec(wildcards):
-    """Return the certificate's settings for a model."""
-    return canonical(config["certificate"] | {"data": config["models"][wildcards.model]["data"]})
+    """Return the certificate's settings for a model; scalar ones are examined on the grid of their evaluation."""
+    data = config["models"][wildcards.model]["data"]
+    grid = {name: config["laplacian"]["grid"][name] for name in ("low", "high")} if data == "laplace" else {}
+    return canonical(config["certificate"] | {"data": data} | grid)
+
+
+def curve_spec(wildcards):
+    """Return the settings of a scalar model's evaluation."""
+    return canonical(config["laplacian"]["grid"] | {"sigma": config["models"][wildcards.model]["sigma"]})
 
 
 def curve_files(names):
@@ -143,10 +157,18 @@ def table_inputs(table):
     }[table]
 
 
-def table_options(table, published):
-    """Return the options of one table's command line, and no other's, so that they rerun that table alone."""
-    options = f"--shown {config['laplacian']['shown']}" if table in ("laplacian", "published") else ""
-    return f"{options} --published {published}" if published else options
+def table_arrays(table):
+    """Return the arrays that a table reads beside its files."""
+    return expand(OUT / "mnist/prior/{perturbation}.npz", perturbation=PERTURBATIONS) if table == "mnist" else []
+
+
+def table_options(table):
+    """Return the options of one table's command line, and no other's, so that they rerun that table alone.
+
+    A param, so it takes wildcards alone: params that are derived from inputs do not trigger reruns.
+    """
+    options = {"laplacian": f"--shown {config['laplacian']['shown']}", "published": "--published config/published.yaml"}
+    return options.get(table, "")
 
 
 LAPLACIAN_FIGURES = expand(

@@ -1,3 +1,4 @@
+# Where the data come from is no param: the bytes are the same, checked, from every source.
 rule fetch_mnist:
     output:
         PREPARED / "mnist.npy",
@@ -12,11 +13,8 @@ rule fetch_mnist:
         mem_mb=2000,
         runtime=30,
     params:
-        folder=DATA,
-        mirrors=" ".join(config["data"]["mirrors"]),
         code=fingerprint("scripts/fetch_mnist.py"),
     message:
         "Fetching MNIST"
     shell:
-        "python scripts/fetch_mnist.py --folder {params.folder:q} --mirror {params.mirrors} "
-        "--output {output:q} > {log:q} 2>&1"
+        "python scripts/fetch_mnist.py --folder {DATA:q} --mirror {MIRRORS} " "--output {output:q} > {log:q} 2>&1"

@@ -13,7 +13,7 @@ rule laplacian_curves:
         mem_mb=2000,
         runtime=10,
     params:
-        spec=canonical(config["laplacian"]["grid"]),
+        spec=curve_spec,
         code=fingerprint("scripts/laplacian_curves.py"),
     message:
         "Evaluating the prox, potential and prior of {wildcards.model}"

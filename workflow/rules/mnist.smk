@@ -13,6 +13,7 @@ rule mnist_prior:
         "../../environment.yml"
     threads: 1
     resources:
+        gpu=1,
         mem_mb=8000,
         runtime=120,
     params:

@@ -22,8 +22,8 @@ rule train:
         spec=model_spec,
         code=fingerprint("scripts/train.py"),
         checkpoints=checkpoint_folder,
-        data=lambda wildcards, input: f"--data {input.data}" if input.data else "",
-        init=lambda wildcards, input: f"--init {input.init}" if input.init else "",
+        data=lambda wildcards, input: option("data", input.data),
+        init=lambda wildcards, input: option("init", input.init),
     message:
         "Training {wildcards.model}"
     shell:
@@ -51,7 +51,7 @@ rule certify:
     params:
         spec=certificate_spec,
         code=fingerprint("scripts/certify.py"),
-        data=lambda wildcards, input: f"--data {input.data}" if input.data else "",
+        data=lambda wildcards, input: option("data", input.data),
     message:
         "Certifying that {wildcards.model} is a proximal operator"
     shell:

@@ -1,6 +1,7 @@
 rule table:
     input:
         files=lambda wildcards: table_inputs(wildcards.table),
+        arrays=lambda wildcards: table_arrays(wildcards.table),
         published=lambda wildcards: ("config/published.yaml" if wildcards.table == "published" else []),
     output:
         csv=OUT / "tables/{table}.csv",
@@ -24,7 +25,7 @@ rule table:
         runtime=5,
     params:
         label=config["label"],
-        options=lambda wildcards, input: table_options(wildcards.table, input.published),
+        options=lambda wildcards: table_options(wildcards.table),
         code=fingerprint("scripts/make_table.py"),
     message:
         "Making the table {wildcards.table}"

@@ -7,23 +7,24 @@
   prior            inversion of 100 images at once, beside one SciPy `fmin_cg` call an image, to the same residual
 
 examples:
-  python scripts/benchmark.py
-  python scripts/benchmark.py prior --threads 2 --output bench.json
+  python tests/benchmark.py
+  python tests/benchmark.py prior --threads 2 --output bench.json
 """
 
+import argparse
 import copy
-import resource
+import re
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from _cli import parser, setup_compute
+from reference import plain_prox
 from torch import Tensor
 
 from lpn.data import laplace_batches
@@ -32,32 +33,10 @@ from lpn.files import write_json
 from lpn.losses import LOSSES
 from lpn.networks import LPN, build_network
 from lpn.prior import invert
+from lpn.seeds import torch_generator
 from lpn.training import Trainer, make_schedule
 
 MNIST_VARIANTS = ("explicit, bf16", "explicit, fp32", "autograd in autograd, fp32")
-
-
-def plain_prox(model: LPN) -> Callable[[Tensor], Tensor]:
-    """Return f as it is usually written: autograd of the potential, with PyTorch's softplus and resizing."""
-
-    def potential(x: Tensor) -> Tensor:
-        y = x
-        for i, layer in enumerate(model.lin):
-            z = layer(y.flatten(1) if isinstance(layer, torch.nn.Linear) else y)
-            if 0 < i <= len(model.res):
-                skip = x
-                if model.sizes and model.sizes[i - 1] != x.shape[-1]:
-                    skip = F.interpolate(x, size=(model.sizes[i - 1],) * 2, mode="bilinear", align_corners=False)
-                z = z + model.res[i - 1](skip.flatten(1) if isinstance(model.res[i - 1], torch.nn.Linear) else skip)
-            y = F.softplus(z, beta=model.beta)
-        return z[:, 0] + model.alpha * x.flatten(1).square().sum(1)
-
-    def prox(x: Tensor) -> Tensor:
-        with torch.enable_grad():
-            x = x.detach().requires_grad_(True)
-            return torch.autograd.grad(potential(x).sum(), x, create_graph=model.training)[0]
-
-    return prox
 
 
 class PlainTrainer(Trainer):
@@ -71,9 +50,10 @@ class PlainTrainer(Trainer):
 
     def step(self) -> Tensor:
         """Take one step and wait for its loss."""
-        torch.set_flush_denormal(False)
         clean = self.batches(self.step_count)
-        loss = LOSSES[self.stages[0].loss](self.f(clean + self.sigma * torch.randn_like(clean)) - clean, 0.0)
+        generator = torch_generator(self.seed, "noise", self.step_count)
+        noise = torch.randn(clean.shape, generator=generator)
+        loss = LOSSES[self.stages[0].loss](self.f(clean + self.sigma * noise) - clean, 0.0)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -81,7 +61,6 @@ class PlainTrainer(Trainer):
             layer.weight.data.clamp_(0)
         self.step_count += 1
         loss.item()
-        torch.set_flush_denormal(True)
         return loss.detach()
 
 
@@ -108,7 +87,7 @@ def interleaved(jobs: dict[str, Callable[[], Any]], repetitions: int) -> dict[st
 
 
 def peak_memory(variant: str, threads: int) -> float:
-    """Return the peak MB of a fresh process that takes three MNIST steps."""
+    """Return the peak MB of a fresh process that takes three MNIST steps (Linux)."""
     code = [sys.executable, __file__, "memory", "--variant", variant, "--threads", str(threads)]
     return float(subprocess.run(code, check=True, capture_output=True, text=True).stdout)
 
@@ -193,18 +172,18 @@ BENCHMARKS = {"mnist_step": bench_mnist_step, "laplacian": bench_laplacian, "pri
 
 
 def main() -> None:
-    arguments = parser(__doc__)
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("names", nargs="*", metavar="name", help=f"any of {', '.join(BENCHMARKS)} (default: all)")
     arguments.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads (default: all)")
     arguments.add_argument("--output", help="JSON file to write")
     arguments.add_argument("--variant", help="used by the benchmark itself to measure memory")
     args = arguments.parse_args()
-    setup_compute(args.threads, "cpu")
+    torch.set_num_threads(args.threads)
     if args.names == ["memory"]:
         trainer = mnist_trainer(args.variant)
         for _ in range(3):
             trainer.step()
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        print(int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024)
         return
     results = {}
     print(f"torch {torch.__version__}, {args.threads} CPU threads; medians of interleaved repetitions")
