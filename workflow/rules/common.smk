@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(workflow.basedir).parent
 sys.path[:0] = [str(workflow.basedir), str(ROOT)]
-os.environ["PYTHONPATH"] = str(ROOT)  # jobs find the package in any environment
+os.environ.update(PYTHONPATH=str(ROOT))  # jobs find the package in any environment
 
 from code_fingerprint import fingerprint
 from config_check import check_config
