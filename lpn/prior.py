@@ -48,6 +48,10 @@ class _Objective:
         """Return the objective of the samples `index` alone."""
         return _Objective(self.model, self.x[index], self.fast)
 
+    def in_float32(self) -> "_Objective":
+        """Return the same objective in float32."""
+        return _Objective(self.fast, self.x.float(), self.fast)
+
     def gradient(self, y: Tensor) -> Tensor:
         return self.model(y) - self.x
 
@@ -188,10 +192,15 @@ def invert(
 
     Raises KeyError for an unknown method.
     """
-    objective = _Objective(model, x)
-    y, iterations = _SOLVERS[method](objective, x if start is None else start, tolerance, max_iterations)
+    objective, solve = _Objective(model, x), _SOLVERS[method]
+    y, iterations = x if start is None else start, 0
+    if x.dtype == torch.float64:  # most of the way in float32, where a step costs a fraction
+        single = y.float()
+        solution, iterations = solve(objective.in_float32(), single, max(tolerance, 1e-4), max_iterations)
+        y = y + (solution - single)
+    y, further = solve(objective, y, tolerance, max_iterations)
     residual = objective.relative(objective.gradient(y)).flatten()
-    return Inversion(y, residual, residual <= tolerance, iterations)
+    return Inversion(y, residual, residual <= tolerance, iterations + further)
 
 
 @torch.no_grad()
