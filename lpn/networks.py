@@ -67,7 +67,24 @@ def _bilinear_matrix(size: int, to: int) -> Tensor:
     return F.interpolate(unit, size=to, mode="linear", align_corners=False)[:, 0].T.contiguous()
 
 
-class LPN(nn.Module):
+class Denoiser(nn.Module):
+    """A map of noisy to clean samples that training fits; what LPNs and unconstrained denoisers share.
+
+    Args:
+        config: what `build_network` needs to make this network again.
+        input_shape: shape of one sample without the batch axis; for convolutional networks, which take images of any size,
+            sides are None.
+    """
+
+    def __init__(self, config: dict[str, Any], input_shape: tuple[int | None, ...]) -> None:
+        super().__init__()
+        self.config, self.input_shape = config, input_shape
+
+    def project(self) -> None:
+        """Restore the constraints on the weights, if there are any, after a step of the optimiser."""
+
+
+class LPN(Denoiser):
     """The proximal operator f(x) = grad psi(x) of a learned function, with psi(x) = ICNN(x) + alpha ||x||^2.
 
     The ICNN is the chain  z_0 = lin_0 x,  z_i = lin_i act(z_{i-1}) + res_{i-1} resize_i(x),  psi = z_K, with
@@ -94,10 +111,9 @@ class LPN(nn.Module):
         alpha: float,
         config: dict[str, Any],
     ) -> None:
-        super().__init__()
+        super().__init__(config, input_shape)
         self.lin, self.res = nn.ModuleList(lin), nn.ModuleList(res)
-        self.sizes, self.input_shape = sizes, input_shape
-        self.beta, self.alpha, self.config = beta, alpha, config
+        self.sizes, self.beta, self.alpha = sizes, beta, alpha
         for size in set(sizes) - {input_shape[-1]}:
             self.register_buffer(f"resize_{size}", _bilinear_matrix(input_shape[-1], size), persistent=False)
 
@@ -282,26 +298,95 @@ def lpn_28(channels: int = 1, hidden: int = 64, beta: float = 10, alpha: float =
     return LPN(lin, res, [28, 14, 14, 7], (channels, 28, 28), beta, alpha, config)
 
 
-def lpn_128(channels: int = 3, hidden: int = 256, beta: float = 100, alpha: float = 1e-6) -> LPN:
-    """Return the LPN for 128x128 images (CelebA, Mayo-CT); inputs (N, channels, 128, 128) in [0, 1]."""
+def lpn_128(channels: int = 3, hidden: int = 256, beta: float = 100, alpha: float = 1e-6, size: int = 128) -> LPN:
+    """Return the LPN for 128x128 images (CelebA, Mayo-CT); inputs (N, channels, size, size) in [0, 1].
+
+    `size`, a multiple of 8, is 128 as published; smaller ones have the same layers with a last convolution of size / 8.
+    """
+    if size % 8:
+        raise UserError(f"config key 'network.size' is {size}; it must be a multiple of 8.")
     strides = [1, 2, 1, 2, 1, 2]
     widths = [channels] + [hidden] * 5
     lin: list[nn.Module] = [
         nn.Conv2d(width, hidden, 3, stride, 1, bias=i == 0)
         for i, (width, stride) in enumerate(zip(widths, strides, strict=True))
     ]
-    lin += [nn.Conv2d(hidden, 64, 16, bias=False), nn.Linear(64, 1)]
+    lin += [nn.Conv2d(hidden, 64, size // 8, bias=False), nn.Linear(64, 1)]
     res: list[nn.Module] = [nn.Conv2d(channels, hidden, 3, stride, 1) for stride in strides[1:]]
-    res += [nn.Conv2d(channels, 64, 16)]
+    res += [nn.Conv2d(channels, 64, size // 8)]
     _initialise(lin)
-    config = {"name": "lpn_128", "channels": channels, "hidden": hidden, "beta": beta, "alpha": alpha}
-    return LPN(lin, res, [128, 64, 64, 32, 32, 16], (channels, 128, 128), beta, alpha, config)
+    config = {"name": "lpn_128", "channels": channels, "hidden": hidden, "beta": beta, "alpha": alpha, "size": size}
+    sizes = [size, size // 2, size // 2, size // 4, size // 4, size // 8]
+    return LPN(lin, res, sizes, (channels, size, size), beta, alpha, config)
 
 
-NETWORKS: dict[str, Callable[..., LPN]] = {"lpn_1d": lpn_1d, "lpn_28": lpn_28, "lpn_128": lpn_128}
+class DnCNN(Denoiser):
+    """The unconstrained denoiser f(x) = x - net(x): `depth` 3x3 convolutions with bias and ReLU between them.
+
+    "Learning Proximal Operators" (Meinhardt et al., ICCV 2017), section 4: DnCNN (Zhang et al. 2017) without batch
+    normalisation, weights He-normal. Inputs (N, channels, H, W) of any size.
+    """
+
+    def __init__(self, channels: int = 1, depth: int = 17, hidden: int = 64) -> None:
+        config = {"name": "dncnn", "channels": channels, "depth": depth, "hidden": hidden}
+        super().__init__(config, (channels, None, None))
+        widths = [channels, *[hidden] * (depth - 1), channels]
+        self.convolutions = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1) for a, b in itertools.pairwise(widths))
+        for layer in self.convolutions:
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the denoised x (N, channels, H, W)."""
+        z = x
+        for layer in self.convolutions[:-1]:
+            z = F.relu(layer(z))
+        return x - self.convolutions[-1](z)
 
 
-def build_network(config: dict[str, Any]) -> LPN:
+class GradientStep(Denoiser):
+    """The gradient-step denoiser f(x) = x - grad g(x) with g(x) = 1/2 ||x - N(x)||^2.
+
+    Hurault, Leclaire, Papadakis, "Gradient Step Denoiser for convergent Plug-and-Play", ICLR 2022, section 3. N is a small
+    U-Net of two scales with ELU, so that g is differentiable. Inputs (N, channels, H, W) of even sides.
+    """
+
+    def __init__(self, channels: int = 3, hidden: int = 32, blocks: int = 2) -> None:
+        config = {"name": "gradient_step", "channels": channels, "hidden": hidden, "blocks": blocks}
+        super().__init__(config, (channels, None, None))
+
+        def convolutions(width: int) -> list[nn.Module]:
+            return [part for _ in range(blocks) for part in (nn.Conv2d(width, width, 3, padding=1), nn.ELU())]
+
+        self.head = nn.Sequential(nn.Conv2d(channels, hidden, 3, padding=1), nn.ELU(), *convolutions(hidden))
+        self.coarse = nn.Sequential(
+            nn.Conv2d(hidden, 2 * hidden, 2, 2), *convolutions(2 * hidden), nn.ConvTranspose2d(2 * hidden, hidden, 2, 2)
+        )
+        self.tail = nn.Sequential(*convolutions(hidden), nn.Conv2d(hidden, channels, 3, padding=1))
+
+    def potential(self, x: Tensor) -> Tensor:
+        """Return g(x) as (N,)."""
+        z = self.head(x)
+        return (x - self.tail(z + self.coarse(z))).flatten(1).square().sum(1) / 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x - grad g(x), for (N, channels, H, W); differentiable in training mode."""
+        with torch.enable_grad():
+            y = x.detach().requires_grad_(True)
+            (gradient,) = torch.autograd.grad(self.potential(y).sum(), y, create_graph=self.training)
+        return x - gradient
+
+
+NETWORKS: dict[str, Callable[..., Denoiser]] = {
+    "lpn_1d": lpn_1d,
+    "lpn_28": lpn_28,
+    "lpn_128": lpn_128,
+    "dncnn": DnCNN,
+    "gradient_step": GradientStep,
+}
+
+
+def build_network(config: dict[str, Any]) -> Denoiser:
     """Build a network from its config, e.g. {"name": "lpn_28", "hidden": 64}.
 
     Raises UserError for an unknown name or an argument that the network does not have.

@@ -17,24 +17,36 @@ from torch import Tensor
 from lpn.checkpoints import load_state, read_checkpoint, write_checkpoint
 from lpn.errors import UserError
 from lpn.losses import LOSSES
-from lpn.networks import LPN
+from lpn.networks import Denoiser
 from lpn.seeds import torch_generator
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A run of steps that share loss, gamma and learning rate; `stop` is the step after its last one."""
+    """A run of steps that share loss and gamma; `stop` is the step after its last one.
+
+    The learning rate falls exponentially from `lr` at the first step of the phase, of which the stage is a part, to
+    `final_lr` at its end.
+    """
 
     stop: int
     loss: str
     gamma: float
     lr: float
+    final_lr: float
+    phase: range
+
+    def lr_at(self, step: int) -> float:
+        """Return the learning rate of a step."""
+        if self.final_lr == self.lr:
+            return self.lr
+        return self.lr * (self.final_lr / self.lr) ** ((step - self.phase.start) / len(self.phase))
 
 
 def make_schedule(phases: Iterable[dict[str, Any]], dimension: int) -> list[Stage]:
     """Turn the `phases` of a config into stages.
 
-    A phase {loss, steps, lr} is one stage. A proximal matching phase has a list `gamma` and is split in that many stages
+    A phase {loss, steps, lr} is one stage; with `final_lr` its learning rate decays exponentially. A proximal matching phase has a list `gamma` and is split in that many stages
     of steps // len(gamma) steps, the last one taking the remainder. gamma is given for one-dimensional data and
     multiplied by sqrt(dimension), the growth of a residual's norm with the number of entries (the published schedule).
 
@@ -50,7 +62,8 @@ def make_schedule(phases: Iterable[dict[str, Any]], dimension: int) -> list[Stag
         stop = start + phase["steps"]
         for i, gamma in enumerate(gammas):
             end = stop if i == len(gammas) - 1 else start + (i + 1) * length
-            stages.append(Stage(end, phase["loss"], gamma * dimension**0.5, phase["lr"]))
+            rates = (phase["lr"], phase.get("final_lr", phase["lr"]))
+            stages.append(Stage(end, phase["loss"], gamma * dimension**0.5, *rates, range(start, stop)))
         start = stop
     return stages
 
@@ -61,7 +74,7 @@ def stage_at(stages: list[Stage], step: int) -> Stage:
 
 
 class Trainer:
-    """Trains an LPN as a denoiser: clean batch, noisy = clean + sigma N(0, I), loss of f(noisy) - clean, Adam, projection.
+    """Trains a denoiser: clean batch, noisy = clean + sigma N(0, I), loss of f(noisy) - clean, Adam, projection.
 
     Args:
         model: the network, on its device.
@@ -77,7 +90,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: LPN,
+        model: Denoiser,
         batches: Callable[[int], Tensor],
         stages: list[Stage],
         *,
@@ -107,7 +120,7 @@ class Trainer:
         """Take one step and return its loss, a scalar tensor that is not waited for."""
         stage = stage_at(self.stages, self.step_count)
         for group in self.optimizer.param_groups:
-            group["lr"] = stage.lr
+            group["lr"] = stage.lr_at(self.step_count)
         clean = self.batches(self.first_step + self.step_count)
         generator = torch_generator(self.seed, "noise", self.first_step + self.step_count, device=self.device)
         noise = torch.randn(clean.shape, generator=generator, device=self.device)
@@ -132,7 +145,7 @@ class Trainer:
                 "step": self.step_count,
                 "loss_name": stage.loss,
                 "gamma": stage.gamma,
-                "lr": stage.lr,
+                "lr": stage.lr_at(self.step_count - 1),
                 "loss": torch.stack(self.losses).double().mean().item(),
             }
         )
@@ -211,7 +224,7 @@ def train(
     checkpoints: Checkpoints,
     *,
     log_every: int = 100,
-    validate: Callable[[LPN], dict[str, float]] | None = None,
+    validate: Callable[[Denoiser], dict[str, float]] | None = None,
     validate_every: int = 1000,
     save_seconds: float = 60,
     on_record: Callable[[dict[str, Any]], None] = lambda record: None,

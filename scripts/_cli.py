@@ -40,14 +40,16 @@ def setup_compute(threads: int, device: str) -> torch.device:
 
 def read_spec(text: str) -> dict[str, Any]:
     """Read a job's settings: JSON text, or the path of a JSON or YAML file."""
-    if text.lstrip().startswith("{"):
-        try:
-            return json.loads(text)
-        except json.JSONDecodeError as error:
-            raise UserError(f"the settings are no valid JSON: {error}.") from error
-    import yaml
-
+    is_json = text.lstrip().startswith("{")
     try:
-        return yaml.safe_load(Path(text).read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"the settings {text} can't be read: {error}") from error
+        content = text if is_json else Path(text).read_text()
+        if is_json or text.endswith(".json"):  # not as YAML, to which 1e-6 is a string
+            return json.loads(content)
+        import yaml
+
+        try:
+            return yaml.safe_load(content)
+        except yaml.YAMLError as error:
+            raise UserError(f"the settings {text} are no valid YAML: {error}.") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"the settings {'' if is_json else text} can't be read: {error}.") from error

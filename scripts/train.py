@@ -1,9 +1,9 @@
-"""Train one learned proximal network, going on from its last checkpoint.
+"""Train one network, a learned proximal network or another denoiser, going on from its last checkpoint.
 
 The settings are one model of config/config.yaml, as JSON text or a JSON or YAML file.
 
 examples:
-  python scripts/train.py --spec spec.yaml --data data/prepared/mnist.npy --output out/model.pt
+  python scripts/train.py --spec spec.yaml --data data/prepared/mnist --output out/model.pt
   python scripts/train.py --output out/model.pt --spec '{"network": {"name": "lpn_1d"}, "data": "laplace", "sigma": 1,
       "seed": 1, "batch_size": 2000, "phases": [{"loss": "l1", "steps": 1000, "lr": 0.001}]}'
 """
@@ -12,6 +12,7 @@ import csv
 import hashlib
 import io
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,41 +21,70 @@ import torch
 from _cli import add_device, add_threads, parser, read_spec, setup_compute
 
 from lpn.checkpoints import load_model, read_checkpoint, save_model
-from lpn.data import image_batches, laplace_batches, load_mnist
-from lpn.errors import run_cli
+from lpn.data import image_batches, laplace_batches, load_images, to_tensor
+from lpn.errors import UserError, run_cli
 from lpn.files import write_text
 from lpn.metrics import psnr, ssim
-from lpn.networks import LPN, build_network
+from lpn.networks import Denoiser, build_network
 from lpn.seeds import stream_seed, torch_generator
 from lpn.training import Checkpoints, Trainer, make_schedule, train
 
 COLUMNS = ["step", "loss_name", "gamma", "lr", "loss", "validation_psnr", "validation_ssim"]
 
 
-def make_batches(spec: dict[str, Any], data: str | None, device: torch.device) -> Callable[[int], torch.Tensor]:
-    """Return step -> clean batch for the spec's data set."""
+def make_batches(
+    spec: dict[str, Any], data: str | None, side: int | None, device: torch.device
+) -> Callable[[int], torch.Tensor]:
+    """Return step -> clean batch for the spec's data set; patches have the given side."""
     if spec["data"] == "laplace":
         return laplace_batches(spec["batch_size"], spec["seed"], device)
-    return image_batches(load_mnist(data, "train"), spec["batch_size"], spec["seed"], device)
+    images = load_images(Path(data) / "train.npy")
+    whole = images.shape[-2:] == (side, side)
+    return image_batches(
+        images,
+        spec["batch_size"],
+        spec["seed"],
+        device,
+        patch=None if whole else side,
+        crops=spec.get("crops", 1),
+        augment=spec.get("augment"),
+    )
 
 
-def make_validation(spec: dict[str, Any], data: str | None, device: torch.device) -> Callable[[LPN], dict] | None:
-    """Return model -> PSNR and SSIM of denoising the same noisy validation images; None for the Laplacian data."""
+def make_validation(
+    spec: dict[str, Any], data: str | None, side: int | None, device: torch.device
+) -> Callable[[Denoiser], dict[str, float]] | None:
+    """Return model -> PSNR and SSIM of denoising the same noisy centres of validation images; None for Laplacian data."""
     if spec["data"] == "laplace":
         return None
-    clean = torch.from_numpy(load_mnist(data, "validation")[: spec["validation_images"]]).float() / 255
+    images = load_images(Path(data) / "validation.npy")[: spec["validation_images"]]
+    top, left = ((n - side) // 2 for n in images.shape[-2:])
+    clean = to_tensor(images[..., top : top + side, left : left + side])
     noise = torch.randn(clean.shape, generator=torch_generator(spec["seed"], "validation"))
     noisy = (clean + spec["sigma"] * noise).to(device)
 
     @torch.no_grad()
-    def validate(model: LPN) -> dict[str, float]:
-        denoised = torch.cat([model(part) for part in noisy.split(100)]).cpu().numpy()
+    def validate(model: Denoiser) -> dict[str, float]:
+        model.eval()
+        denoised = torch.cat([model(part) for part in noisy.split(50)]).cpu().numpy()
+        model.train()
         return {
             "validation_psnr": float(psnr(denoised, clean.numpy()).mean()),
             "validation_ssim": float(ssim(denoised, clean.numpy()).mean()),
         }
 
     return validate
+
+
+def sample_shape(spec: dict[str, Any], model: Denoiser) -> tuple[int, ...]:
+    """Return the shape of one training sample. Raises UserError where 'patch' does not fit the network."""
+    side = spec.get("patch", model.input_shape[-1])
+    if side is None or model.input_shape[-1] not in (None, side):
+        raise UserError(
+            f"config key 'patch' is {side}: {spec['network']['name']} "
+            + ("takes patches of any size, so it must be given." if side is None else f"takes {model.input_shape} only.")
+        )
+    return (*model.input_shape[:-2], side, side) if len(model.input_shape) == 3 else model.input_shape
 
 
 def make_trainer(spec: dict[str, Any], data: str | None, init: str | None, device: torch.device) -> Trainer:
@@ -66,10 +96,11 @@ def make_trainer(spec: dict[str, Any], data: str | None, init: str | None, devic
         model.load_state_dict(load_model(init, spec["network"]).state_dict())
         identity.append(hashlib.sha256(Path(init).read_bytes()).hexdigest())
         first_step = read_checkpoint(init)["iteration"]
+    shape = sample_shape(spec, model)
     return Trainer(
         model.to(device),
-        make_batches(spec, data, device),
-        make_schedule(spec["phases"], torch.Size(model.input_shape).numel()),
+        make_batches(spec, data, shape[-1], device),
+        make_schedule(spec["phases"], math.prod(shape)),
         sigma=spec["sigma"],
         seed=spec["seed"],
         bf16=spec.get("precision", "fp32") == "bf16",
@@ -91,7 +122,7 @@ def write_log(path: Path, records: list[dict[str, Any]]) -> None:
 def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--spec", required=True, help="the model's settings: JSON text or a file")
-    arguments.add_argument("--data", help="the prepared data set (none for laplace)")
+    arguments.add_argument("--data", help="folder of the prepared data set (none for laplace)")
     arguments.add_argument("--init", help="model.pt to start from")
     arguments.add_argument("--output", type=Path, required=True, help="model.pt; model_config.json is written beside it")
     arguments.add_argument("--log", type=Path, help="CSV of losses (default: training.csv beside the output)")
@@ -125,7 +156,7 @@ def main() -> None:
             trainer,
             checkpoints,
             log_every=spec.get("log_every", 100),
-            validate=make_validation(spec, args.data, device),
+            validate=make_validation(spec, args.data, sample_shape(spec, trainer.model)[-1], device),
             validate_every=spec.get("validate_every", 1000),
             save_seconds=args.save_seconds,
             on_record=show,

@@ -1,0 +1,22 @@
+"""Wavelet sparsity, by PyWavelets."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+def wavelet(weight: float, family: str = "db4", levels: int = 4) -> Callable[[Tensor], Tensor]:
+    """Return the proximal operator of  weight ||W x||_1,  W the details of an orthogonal wavelet transform.
+
+    With periodic boundaries the transform is orthogonal where 2^levels divides both sides, and the prox is soft
+    thresholding of the detail coefficients by `weight` (Donoho and Johnstone 1994).
+    """
+    import pywt
+
+    def denoise(x: Tensor) -> Tensor:
+        coarse, *details = pywt.wavedec2(x.cpu().numpy(), family, mode="periodization", level=levels)
+        shrunk = [tuple(pywt.threshold(part, weight, "soft") for part in level) for level in details]
+        return torch.from_numpy(pywt.waverec2([coarse, *shrunk], family, mode="periodization")).to(x)
+
+    return denoise

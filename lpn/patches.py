@@ -1,0 +1,94 @@
+"""An LPN on images that are larger than its input: the average over overlapping patches."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lpn.errors import UserError
+from lpn.networks import LPN, Denoiser
+
+MODES = ("exact", "paper")
+
+
+class PatchLPN(Denoiser):
+    """The average of an LPN over overlapping patches of an image (N, C, H, W) of any size.
+
+    In `exact` mode the image is padded with zeros such that every pixel lies in the same number c of patches. Then
+
+        psi_image(x) = 1/c sum_p psi(P_p x)    and    f(x) = grad psi_image(x) = 1/c sum_p P_p^T f(P_p x),
+
+    P_p cutting out patch p: psi_image is convex, so f is the proximal operator of a function of the whole image. In `paper`
+    mode only patches inside the image are taken and each pixel is divided by its own number of patches, as published (LPN
+    paper, section 5); that is not exactly a prox, and there is no potential.
+
+    Args:
+        model: the LPN of one patch.
+        mode: "exact" or "paper".
+        stride: distance between patches, by default half a patch; in exact mode it must divide the size of a patch.
+        batch: patches that are computed at once.
+    """
+
+    def __init__(self, model: LPN, mode: str = "exact", stride: int | None = None, batch: int = 32) -> None:
+        channels, size, _ = model.input_shape
+        super().__init__(model.config | {"mode": mode, "stride": stride or size // 2}, (channels, None, None))
+        self.model, self.mode, self.size, self.stride, self.batch = model, mode, size, stride or size // 2, batch
+        if mode not in MODES:
+            raise UserError(f"config key 'mode' is {mode!r}; it must be one of: {', '.join(MODES)}.")
+        if not 0 < self.stride <= size or (mode == "exact" and size % self.stride):
+            raise UserError(f"config key 'stride' is {stride}; in mode {mode} it must divide the patch size {size}.")
+
+    @property
+    def alpha(self) -> float:
+        """Weight of the quadratic term: the average over patches leaves it as it is."""
+        return self.model.alpha
+
+    def constrained_weights(self) -> list[nn.Parameter]:
+        """Return the weights that must be >= 0; see `LPN`."""
+        return self.model.constrained_weights()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return f(x), for (N, C, H, W). Raises UserError where the channels don't fit or a side is too small."""
+        padded, inside = self._padded(x)
+        corners = self._corners(padded)
+        patches = torch.cat([self.model(part) for part in self._patches(padded, corners)]).split(len(x))
+        total, count = torch.zeros_like(padded), torch.zeros_like(padded[:1, :1])
+        for (top, left), patch in zip(corners, patches, strict=True):
+            total[..., top : top + self.size, left : left + self.size] += patch
+            count[..., top : top + self.size, left : left + self.size] += 1
+        return (total / count.clamp_min(1))[inside]
+
+    def potential(self, x: Tensor) -> Tensor:
+        """Return psi_image(x) as (N,). Raises UserError in paper mode, which has no potential."""
+        if self.mode != "exact":
+            raise UserError("the count-normalised patch average ('mode: paper') is no gradient: it has no potential.")
+        padded, _ = self._padded(x)
+        values = [self.model.potential(part) for part in self._patches(padded, self._corners(padded))]
+        return torch.cat(values).view(-1, len(x)).sum(0) / (self.size // self.stride) ** 2
+
+    def _padded(self, x: Tensor) -> tuple[Tensor, Any]:
+        """Return the image that patches are cut from, and where x lies in it."""
+        if x.dim() != 4 or x.shape[1] != self.input_shape[0]:
+            raise UserError(f"the network takes images of {self.input_shape[0]} channels, not {tuple(x.shape)}.")
+        if self.mode == "paper":
+            if min(x.shape[-2:]) < self.size:
+                raise UserError(f"images of {tuple(x.shape[-2:])} are smaller than the patches of {self.size}x{self.size}.")
+            return x, ...
+        border = self.size - self.stride
+        height, width = x.shape[-2:]
+        padded = F.pad(x, (border, border + -width % self.stride, border, border + -height % self.stride))
+        return padded, (..., slice(border, border + height), slice(border, border + width))
+
+    def _corners(self, x: Tensor) -> list[tuple[int, int]]:
+        """Return the corners of all patches; the last of a row or column ends at the border of the image."""
+        tops, lefts = ([*range(0, n - self.size, self.stride), n - self.size] for n in x.shape[-2:])
+        return [(top, left) for top in tops for left in lefts]
+
+    def _patches(self, x: Tensor, corners: list[tuple[int, int]]) -> Iterator[Tensor]:
+        """Yield batches of patches, all images of a corner before the next corner."""
+        per_batch = max(1, self.batch // len(x))
+        for i in range(0, len(corners), per_batch):
+            part = corners[i : i + per_batch]
+            yield torch.cat([x[..., top : top + self.size, left : left + self.size] for top, left in part])

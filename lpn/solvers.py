@@ -1,0 +1,190 @@
+"""Plug-and-play algorithms for y = A x + noise: a denoiser takes the place of a proximal operator.
+
+With f = prox_R (an LPN), all minimise  F(x) = s ||A x - y||^2 + w R(x)  with the scale s (no factor 1/2) and a weight w that
+follows from the algorithm's penalty or step. Every solver yields one `Iterate` per iteration, so progress bars, curves
+and stopping are the caller's choice. LPN paper: Fang, Buchanan, Sulam, ICLR 2024, section 4.
+"""
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lpn.cg import conjugate_gradients
+from lpn.errors import UserError
+from lpn.operators import LinearOperator
+
+Prox = Callable[[Tensor], Tensor]
+
+
+@dataclass
+class Iterate:
+    """The state after one iteration.
+
+    Attributes:
+        x: the reconstruction, (N, C, H, W).
+        z: the last output of the denoiser, (N, C, H, W).
+        v: what the denoiser was applied to: z = f(v).
+        primal: ||x - z|| per image, (N,), over all splits.
+        dual: change of the split variables times the penalty, (N,).
+        cg_iterations: of the x-step, (N,); 0 where there is none.
+    """
+
+    x: Tensor
+    z: Tensor
+    v: Tensor
+    primal: Tensor
+    dual: Tensor
+    cg_iterations: Tensor
+
+
+@dataclass(frozen=True)
+class Problem:
+    """y = A x + noise with the data term s ||A x - y||^2.
+
+    Attributes:
+        operator: A.
+        y: the measurements, (N, *output_shape).
+        scale: s.
+        tolerance: relative residual at which the x-step's conjugate gradients stop.
+        cg_iterations: most iterations of the x-step.
+        preconditioned: whether the x-step uses the operator's preconditioner.
+    """
+
+    operator: LinearOperator
+    y: Tensor
+    scale: float
+    tolerance: float = 1e-5
+    cg_iterations: int = 30
+    preconditioned: bool = True
+
+    def data_term(self, x: Tensor) -> Tensor:
+        """Return s ||A x - y||^2, (N,)."""
+        return self.scale * _squared(self.operator(x) - self.y)
+
+    def gradient(self, x: Tensor) -> Tensor:
+        """Return the gradient of the data term, 2 s A^T (A x - y)."""
+        return 2 * self.scale * self.operator.adjoint(self.operator(x) - self.y)
+
+    def proximal(self, rho: float) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Return (v, start) -> argmin_x s ||A x - y||^2 + rho/2 ||x - v||^2 and the iterations that it took, (N,).
+
+        Solves (2 s A^T A + rho I) x = 2 s A^T y + rho v by preconditioned conjugate gradients.
+        """
+        weight = 2 * self.scale
+        back_projected = weight * self.operator.adjoint(self.y)
+        preconditioner = self.operator.preconditioner(weight, rho) if self.preconditioned else None
+
+        def solve(v: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+            result = conjugate_gradients(
+                lambda x: weight * self.operator.normal(x) + rho * x,
+                back_projected + rho * v,
+                start,
+                preconditioner,
+                self.tolerance,
+                self.cg_iterations,
+            )
+            return result.x, result.iterations
+
+        return solve
+
+
+def _squared(x: Tensor) -> Tensor:
+    """Return the squared norm of each sample, (N,)."""
+    return x.flatten(1).square().sum(1)
+
+
+def box(x: Tensor) -> Tensor:
+    """Project onto [0, 1]: the proximal operator of its indicator."""
+    return x.clamp(0, 1)
+
+
+def admm(problem: Problem, prox: Prox, x: Tensor, *, rho: float, order: str = "132", splits: tuple[Prox, ...] = ()) -> Iterator[Iterate]:
+    """Plug-and-play ADMM with scaled duals; F has the weight w = rho.
+
+        1:  x   = argmin_x s ||A x - y||^2 + rho/2 sum_i ||x - z_i + u_i||^2
+        2:  z_i = prox_i(x + u_i)
+        3:  u_i = u_i + x - z_i
+
+    Args:
+        problem: A, y and s.
+        prox: the denoiser, prox_1.
+        x: where to start, (N, C, H, W); z_i = x and u_i = 0.
+        rho: penalty.
+        order: order of the steps 1, 2, 3; published is "132", in which u is updated with the previous z.
+        splits: further proximal operators, such as `box`.
+
+    Raises UserError where `order` is no permutation of "123".
+    """
+    if sorted(order) != ["1", "2", "3"]:
+        raise UserError(f"config key 'order' is {order!r}; it must be a permutation of 123 (1: x, 2: z, 3: u).")
+    proxes = (prox, *splits)
+    z, u = [x] * len(proxes), [torch.zeros_like(x)] * len(proxes)
+    v = z
+    solve = problem.proximal(rho * len(proxes))
+    while True:
+        before = z
+        for step in order:
+            if step == "1":
+                x, cg_iterations = solve(sum(a - b for a, b in zip(z, u, strict=True)) / len(proxes), x)
+            elif step == "2":
+                v = [x + b for b in u]
+                z = [p(a) for p, a in zip(proxes, v, strict=True)]
+            else:
+                u = [b + x - a for a, b in zip(z, u, strict=True)]
+        primal = sum(_squared(x - a) for a in z).sqrt()
+        dual = rho * sum(_squared(a - b) for a, b in zip(z, before, strict=True)).sqrt()
+        yield Iterate(x, z[0], v[0], primal, dual, cg_iterations)
+
+
+def pgd(problem: Problem, prox: Prox, x: Tensor, *, step: float | None = None) -> Iterator[Iterate]:
+    """Plug-and-play proximal gradient descent,  x = prox(x - t grad s ||A x - y||^2);  F has the weight w = 1/t.
+
+    Theorem 4.1 of the LPN paper asks for t < 1 / (2 s ||A||^2); then F never increases. Default: 0.99 times that.
+
+    Raises UserError where `step` is larger.
+    """
+    limit = 1 / (2 * problem.scale * problem.operator.norm**2)
+    step = 0.99 * limit if step is None else step
+    if not 0 < step < limit:
+        raise UserError(f"config key 'step' is {step:g}; it must be positive and below 1 / (2 scale ||A||^2) = {limit:.4g}.")
+    none = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+    while True:
+        v = x - step * problem.gradient(x)
+        new = prox(v)
+        change = _squared(new - x).sqrt()
+        x = new
+        yield Iterate(x, x, v, torch.zeros_like(change), change / step, none)
+
+
+def gradient_step(problem: Problem, denoiser: Prox, x: Tensor, *, rho: float) -> Iterator[Iterate]:
+    """Gradient-step plug-and-play:  z = denoiser(x) = x - grad g(x),  x = argmin s ||A x - y||^2 + rho/2 ||x - z||^2.
+
+    Proximal gradient descent on s ||A x - y||^2 + rho g(x), with the roles of the terms exchanged (Hurault et al. 2022, eq. 8).
+    """
+    solve = problem.proximal(rho)
+    while True:
+        v, z = x, denoiser(x)
+        x, cg_iterations = solve(z, x)
+        yield Iterate(x, z, v, _squared(x - z).sqrt(), rho * _squared(x - v).sqrt(), cg_iterations)
+
+
+SOLVERS: dict[str, Callable[..., Iterator[Iterate]]] = {"admm": admm, "pgd": pgd, "gradient_step": gradient_step}
+
+
+class Regulariser:
+    """The exact value of an LPN's regulariser along an algorithm, in float64.
+
+    Since z = f(v) is known, f^{-1}(z) = v needs no inversion:  R(z) = <z, v> - 1/2 ||z||^2 - psi(v).
+    """
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self.model = copy.deepcopy(model).double()
+
+    @torch.no_grad()
+    def __call__(self, iterate: Iterate) -> Tensor:
+        """Return R(z), (N,)."""
+        z, v = iterate.z.double(), iterate.v.double()
+        return (z * v).flatten(1).sum(1) - _squared(z) / 2 - self.model.potential(v)
