@@ -1,0 +1,74 @@
+"""Conjugate gradients for batches of symmetric positive definite systems."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class CGResult:
+    """The solutions x of A x = b, per sample.
+
+    Attributes:
+        x: (N, ...).
+        iterations: (N,) how many were taken.
+        relative_residual: (N,) ||b - A x|| / ||b||, of the residual that the iterations carry along.
+    """
+
+    x: Tensor
+    iterations: Tensor
+    relative_residual: Tensor
+
+
+def dot(a: Tensor, b: Tensor) -> Tensor:
+    """Return the inner product per sample, (N, 1, ..., 1)."""
+    return (a * b).flatten(1).sum(1).view(-1, *[1] * (a.dim() - 1))
+
+
+@torch.no_grad()
+def conjugate_gradients(
+    matvec: Callable[[Tensor], Tensor],
+    b: Tensor,
+    start: Tensor,
+    preconditioner: Callable[[Tensor], Tensor] | None = None,
+    tolerance: float = 1e-5,
+    max_iterations: int = 30,
+) -> CGResult:
+    """Solve A x = b by preconditioned conjugate gradients (Hestenes and Stiefel 1952), each sample with its own steps.
+
+    Args:
+        matvec: x -> A x for any batch (n, ...) with n <= N; A symmetric positive definite and the same for all samples.
+        b: the right sides, (N, ...).
+        start: the first iterates, shaped as b.
+        preconditioner: r -> M r with M close to A^{-1}, symmetric positive definite; the identity by default.
+        tolerance: a sample ends, and costs no more, once ||b - A x|| <= tolerance ||b||; M plays no part in this.
+        max_iterations: where a sample ends at the latest.
+    """
+    precondition = preconditioner or (lambda r: r)
+    scale = dot(b, b).sqrt()
+    x = torch.where(scale > 0, start, 0)  # the solution for b = 0, which no relative tolerance would reach
+    residual = b - matvec(x)
+    error = dot(residual, residual).sqrt()
+    iterations = torch.zeros(len(b), dtype=torch.long, device=b.device)
+
+    index = torch.arange(len(b), device=b.device)  # of the samples still running; r, p and rz are theirs alone
+    r, p, rz = residual, torch.zeros_like(b), torch.ones_like(scale)
+    for _ in range(max_iterations):
+        running = (error[index] > tolerance * scale[index]).flatten()
+        if not running.all():
+            index, r, p, rz = index[running], r[running], p[running], rz[running]
+        if len(index) == 0:
+            break
+        z = precondition(r)
+        old_rz, rz = rz, dot(r, z)
+        p = z + rz / old_rz * p
+        ap = matvec(p)
+        step = rz / dot(p, ap)
+        x[index] += step * p
+        r = r - step * ap
+        error[index] = dot(r, r).sqrt()
+        iterations[index] += 1
+    relative = torch.where(scale > 0, error / scale, 0).flatten()
+    return CGResult(x, iterations, relative)

@@ -1,0 +1,408 @@
+"""Linear measurement operators A of inverse problems y = A x + noise.
+
+"What's in a Prior? Learned Proximal Networks for Inverse Problems", Fang, Buchanan, Sulam, ICLR 2024 (arXiv 2310.14344),
+section 5 ("the LPN paper"). Tensors are batches (N, C, H, W), in any float dtype and on any device; every operator does
+the same to each channel.
+"""
+
+import math
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lpn.errors import UserError
+from lpn.seeds import numpy_generator
+
+
+class LinearOperator(ABC):
+    """A linear map A from images (N, *input_shape) to measurements (N, *output_shape).
+
+    Attributes:
+        input_shape: (C, H, W).
+        output_shape: (C, ...).
+    """
+
+    def __init__(self, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> None:
+        self.input_shape, self.output_shape = tuple(input_shape), tuple(output_shape)
+        self._constants: dict[tuple[str, torch.device, torch.dtype], Tensor] = {}
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return A x. Raises ValueError where the shape does not fit, as all the methods do."""
+        return self._forward(self._checked(x, self.input_shape))
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Return A^T y."""
+        return self._adjoint(self._checked(y, self.output_shape))
+
+    def normal(self, x: Tensor) -> Tensor:
+        """Return A^T A x."""
+        return self._normal(self._checked(x, self.input_shape))
+
+    def initial(self, y: Tensor) -> Tensor:
+        """Return the image that the LPN paper starts its iterations from, given the measurements y."""
+        return self.adjoint(y)
+
+    def preconditioner(self, weight: float, rho: float) -> Callable[[Tensor], Tensor]:
+        """Return a symmetric positive definite map close to (weight A^T A + rho I)^{-1}, up to a factor."""
+        return lambda r: r
+
+    @cached_property
+    def norm(self) -> float:
+        """The spectral norm ||A||, to a relative error of 1e-6: by Lanczos iterations on A^T A, unless in closed form."""
+        from scipy.sparse.linalg import LinearOperator as Matrix
+        from scipy.sparse.linalg import eigsh
+
+        shape = (1, 1, *self.input_shape[1:])  # one channel: all have the same norm
+        size = math.prod(shape)
+
+        def normal(v: np.ndarray) -> np.ndarray:
+            return self._normal(torch.from_numpy(v).view(shape)).numpy().ravel()
+
+        start = numpy_generator(0, "norm").standard_normal(size)
+        matrix = Matrix((size, size), matvec=normal, dtype=np.float64)
+        return math.sqrt(eigsh(matrix, k=1, v0=start, tol=1e-6, return_eigenvectors=False)[0])
+
+    @abstractmethod
+    def _forward(self, x: Tensor) -> Tensor: ...
+
+    @abstractmethod
+    def _adjoint(self, y: Tensor) -> Tensor: ...
+
+    def _normal(self, x: Tensor) -> Tensor:
+        return self._adjoint(self._forward(x))
+
+    def _checked(self, x: Tensor, shape: tuple[int, ...]) -> Tensor:
+        if x.shape[1:] != shape:
+            raise ValueError(f"{type(self).__name__} takes tensors of shape (N, {', '.join(map(str, shape))}) here, "
+                             f"not {tuple(x.shape)}")  # fmt: skip
+        return x
+
+    def _constant(self, name: str, like: Tensor) -> Tensor:
+        """Return the tensor self.<name> in the precision and on the device of `like`; each version is made once."""
+        key = (name, like.device, like.dtype)
+        if key not in self._constants:
+            tensor = getattr(self, name)
+            dtype = like.dtype.to_complex() if tensor.is_complex() else like.dtype
+            self._constants[key] = tensor.to(like.device, dtype)
+        return self._constants[key]
+
+
+class Identity(LinearOperator):
+    """Denoising: A = I."""
+
+    norm = 1.0
+
+    def __init__(self, input_shape: tuple[int, ...]) -> None:
+        super().__init__(input_shape, input_shape)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return x
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return y
+
+    def preconditioner(self, weight: float, rho: float) -> Callable[[Tensor], Tensor]:
+        """Return the exact inverse."""
+        return lambda r: r / (weight + rho)
+
+
+def gaussian_kernel(sigma: float) -> Tensor:
+    """Return the Gaussian kernel of the LPN paper: sum 1, side max(5, int(3 sigma)) or the next odd number.
+
+    Raises UserError where sigma is not positive.
+    """
+    if not 0 < sigma < math.inf:
+        raise UserError(f"config key 'operator.sigma' must be a positive number, not {sigma}.")
+    radius = max(5, int(3 * sigma)) // 2
+    profile = torch.exp(-torch.arange(-radius, radius + 1, dtype=torch.float64).square() / (2 * sigma**2))
+    profile /= profile.sum()
+    return torch.outer(profile, profile)
+
+
+class Blur(LinearOperator):
+    """Full linear convolution of each channel with a kernel (a, b): an image (H, W) becomes (H + a - 1, W + b - 1).
+
+    A = K Z, with Z zero padding and K a circular convolution, which the 2-D DFT diagonalises. The padding is at least the
+    kernel's side less one, so nothing wraps around in A, nor in the rows of K^T K that are inside the image: A^T A is
+    Z^T K^T K Z, one transform there and back.
+
+    Args:
+        kernel: (a, b), finite, of nonzero sum, no larger than the image.
+        input_shape: (C, H, W).
+
+    Raises UserError for other kernels.
+    """
+
+    def __init__(self, kernel: Tensor, input_shape: tuple[int, ...]) -> None:
+        from scipy.fft import next_fast_len
+
+        self.kernel = torch.as_tensor(kernel, dtype=torch.float64, device="cpu")
+        channels, *sides = input_shape
+        if self.kernel.dim() != 2 or any(k > n for k, n in zip(self.kernel.shape, sides, strict=True)):
+            raise UserError(f"a blur kernel of shape {tuple(self.kernel.shape)} does not fit images of shape {tuple(sides)}: "
+                            "it must have two axes and be no larger than the image.")  # fmt: skip
+        if not (self.kernel.isfinite().all() and self.kernel.sum() != 0):
+            raise UserError("the blur kernel must have finite entries and a nonzero sum.")
+        output = [n + k - 1 for n, k in zip(sides, self.kernel.shape, strict=True)]
+        super().__init__(input_shape, (channels, *output))
+        self._padded = [next_fast_len(n, real=True) for n in output]
+        self._spectrum = torch.fft.rfft2(self.kernel, s=self._padded)
+        self._power = self._spectrum.abs().square()
+
+    def _filter(self, x: Tensor, spectrum: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """Return the first entries, as many as `shape` has, of the padded x after multiplication by `spectrum`."""
+        filtered = torch.fft.irfft2(torch.fft.rfft2(x, s=self._padded) * spectrum, s=self._padded)
+        return filtered[..., : shape[1], : shape[2]]
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self._filter(x, self._constant("_spectrum", x), self.output_shape)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self._filter(y, self._constant("_spectrum", y).conj(), self.input_shape)
+
+    def _normal(self, x: Tensor) -> Tensor:
+        return self._filter(x, self._constant("_power", x), self.input_shape)
+
+    @cached_property
+    def _factors(self) -> list[tuple[Tensor, Tensor]] | None:
+        """Eigenvalues and eigenvectors of the two factors of A^T A where the kernel is separable (of rank 1), else None.
+
+        A kernel u v^T makes A the Kronecker product T(u) x T(v) of two Toeplitz matrices, and T(u)^T T(u) is the Toeplitz
+        matrix of the autocorrelation of u.
+        """
+        left, values, right = torch.linalg.svd(self.kernel)
+        if values[1:].sum() > 1e-6 * values[0]:
+            return None
+        factors = []
+        for profile, size in [(left[:, 0], self.input_shape[1]), (right[0], self.input_shape[2])]:
+            row = torch.zeros(size, dtype=torch.float64)
+            for lag in range(len(profile)):
+                row[lag] = values[0] * profile[lag:] @ profile[: len(profile) - lag]
+            position = torch.arange(size)
+            factors.append(torch.linalg.eigh(row[(position[:, None] - position).abs()]))
+        return factors
+
+    @cached_property
+    def norm(self) -> float:
+        """||A||: in closed form for separable kernels, else as `LinearOperator.norm`."""
+        if self._factors is None:
+            return super().norm
+        (rows, _), (columns, _) = self._factors
+        return math.sqrt(rows[-1] * columns[-1])
+
+    def preconditioner(self, weight: float, rho: float) -> Callable[[Tensor], Tensor]:
+        """Return the inverse of weight A^T A + rho I: exact for separable kernels, else Z^T (weight K^T K + rho I)^{-1} Z."""
+        if self._factors is None:
+            inverse = 1 / (weight * self._power + rho)
+            return lambda r: self._filter(r, inverse.to(r), self.input_shape)
+        (rows, left), (columns, right) = self._factors
+        inverse = 1 / (weight * torch.outer(rows, columns) + rho)
+
+        def solve(r: Tensor) -> Tensor:
+            q, p = left.to(r), right.to(r)
+            return q @ (q.T @ r @ p * inverse.to(r)) @ p.T
+
+        return solve
+
+
+class CompressedSensing(LinearOperator):
+    """Random partial circulant measurements A = S F^{-1} diag(F a) F D (LPN paper, appendix), F the unitary DFT.
+
+    D multiplies the n = H W pixels of a channel, in row-major order, by random signs; S keeps M of n entries.
+
+    Args:
+        input_shape: (C, H, W).
+        filter: a, (n,).
+        sign: the diagonal of D, (n,) of -1 and 1.
+        rows: the different entries that S keeps, (M,).
+
+    Raises UserError where the arrays do not fit the images.
+    """
+
+    def __init__(self, input_shape: tuple[int, ...], filter: np.ndarray, sign: np.ndarray, rows: np.ndarray) -> None:
+        channels, *sides = input_shape
+        self._n = math.prod(sides)
+        if not filter.shape == sign.shape == (self._n,) or len(np.unique(rows)) != len(rows) or rows.max() >= self._n:
+            raise UserError(f"arrays of compressed sensing of shapes {filter.shape}, {sign.shape} and {rows.shape} do not fit "
+                            f"images of shape {tuple(sides)}: {self._n} weights, as many signs and different rows below "
+                            f"{self._n} are needed.")  # fmt: skip
+        super().__init__(input_shape, (channels, len(rows)))
+        self._arrays = {"filter": filter, "sign": sign, "rows": rows}
+        self._sign, self._rows = torch.from_numpy(sign.astype(np.float64)), torch.from_numpy(rows.astype(np.int64))
+        self._spectrum = torch.fft.rfft(torch.from_numpy(filter.astype(np.float64)), norm="ortho")
+
+    @classmethod
+    def random(cls, input_shape: tuple[int, ...], measurements: int, seed: int) -> "CompressedSensing":
+        """Draw the operator: a ~ N(0, I), signs with equal probability, M = `measurements` rows without replacement."""
+        n = math.prod(input_shape[1:])
+        if not 0 < measurements <= n:
+            raise UserError(f"config key 'operator.measurements' must be in 1..{n} for these images, not {measurements}.")
+        return cls(
+            input_shape,
+            filter=numpy_generator(seed, "filter").standard_normal(n),
+            sign=numpy_generator(seed, "sign").choice(np.array([-1, 1], dtype=np.int8), n),
+            rows=np.sort(numpy_generator(seed, "rows").choice(n, measurements, replace=False)),
+        )
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return `filter`, `sign` and `rows`: what makes this operator again, to be saved."""
+        return self._arrays
+
+    def _circulant(self, x: Tensor, spectrum: Tensor) -> Tensor:
+        return torch.fft.irfft(torch.fft.rfft(x) * spectrum, self._n)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        signed = x.flatten(2) * self._constant("_sign", x)
+        return self._circulant(signed, self._constant("_spectrum", x))[..., self._rows.to(x.device)]
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        full = y.new_zeros(*y.shape[:2], self._n)
+        full[..., self._rows.to(y.device)] = y
+        signed = self._circulant(full, self._constant("_spectrum", y).conj()) * self._constant("_sign", y)
+        return signed.view(-1, *self.input_shape[:1], *self.input_shape[1:])
+
+    def initial(self, y: Tensor) -> Tensor:
+        """Return the least-squares solution by gradient descent from 0: step .1, at most 100 steps.
+
+        A sample ends once a step changes it by less than 1e-3 of its norm.
+        """
+        x = torch.zeros_like(self.adjoint(y))
+        running = torch.ones(len(y), dtype=torch.bool, device=y.device)
+        for _ in range(100):
+            step = 0.1 * self.adjoint(self(x) - y) * running.view(-1, 1, 1, 1)
+            x = x - step
+            running = step.flatten(1).norm(dim=1) >= 1e-3 * x.flatten(1).norm(dim=1)
+        return x
+
+    def preconditioner(self, weight: float, rho: float) -> Callable[[Tensor], Tensor]:
+        """Return (weight M/n D C^T C D + rho I)^{-1}: the inverse with S^T S replaced by its mean."""
+        kept = len(self._rows) / self._n
+        inverse = 1 / (weight * kept * self._spectrum.abs().square() + rho)
+
+        def solve(r: Tensor) -> Tensor:
+            sign = self._constant("_sign", r)
+            return (self._circulant(r.flatten(2) * sign, inverse.to(r)) * sign).view_as(r)
+
+        return solve
+
+
+class Tomography(LinearOperator):
+    """Parallel-beam tomography through ODL and ASTRA: line integrals of an image on [-extent, extent]^2.
+
+    Angles are equally spaced in [0, pi); the detector's cells span the diagonal of the square. As published, inner
+    products are unweighted, so `adjoint` is the transpose. ASTRA computes in float32, with CUDA for tensors on a GPU,
+    where the adjoint is only close to the transpose.
+
+    Args:
+        input_shape: (C, n, n).
+        angles: number of angles; the measurements of a channel have the shape (angles, detectors).
+        detectors: number of the detector's cells.
+        extent: half the side of the image.
+
+    Raises UserError where ODL or ASTRA are missing and for images that are not square.
+    """
+
+    def __init__(self, input_shape: tuple[int, ...], angles: int = 200, detectors: int = 400, extent: float = 128.0) -> None:
+        channels, height, width = input_shape
+        if height != width:
+            raise UserError(f"tomography takes square images, not {height} x {width}.")
+        super().__init__(input_shape, (channels, angles, detectors))
+        self.extent = extent
+        self._transforms: dict[torch.device, Any] = {}
+        self._transform(torch.device("cpu"))
+
+    def _transform(self, device: torch.device) -> Any:
+        """Return ODL's ray transform for arrays on this device."""
+        if device in self._transforms:
+            return self._transforms[device]
+        try:
+            import astra  # noqa: F401, ODL itself only notices when it is used
+            import odl
+            from odl.applications import tomo
+        except ImportError as error:
+            raise UserError(f"tomography needs the packages odl and astra-toolbox ({error}). Install them by "
+                            "'pip install odl astra-toolbox' (Linux) or 'conda install -c conda-forge odl astra-toolbox'."
+                            ) from error  # fmt: skip
+        on_cpu = device.type == "cpu"
+        if not on_cpu and not tomo.ASTRA_CUDA_AVAILABLE:
+            raise UserError(f"tomography on {device} needs an ASTRA toolbox with CUDA; keep the tensors on the CPU, or "
+                            "install one by 'conda install -c conda-forge astra-toolbox=*=cuda*'.")  # fmt: skip
+        side, (_, angles, detectors) = self.input_shape[1], self.output_shape
+        place = {"impl": "numpy"} if on_cpu else {"impl": "pytorch", "device": str(device)}
+        corner = (self.extent, self.extent)
+        space = odl.uniform_discr([-c for c in corner], corner, (side, side), dtype="float32", weighting=1.0, **place)
+        geometry = tomo.parallel_beam_geometry(space, angles, detectors)
+        transform = tomo.RayTransform(space, geometry, impl="astra_cpu" if on_cpu else "astra_cuda")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The 'astra_cpu' backend may be too slow", RuntimeWarning)
+            transform.get_impl()
+        self._transforms[device] = transform
+        return transform
+
+    @staticmethod
+    def _each(operator: Any, x: Tensor) -> Tensor:
+        """Apply an ODL operator to every channel of every image."""
+        x = x.detach()
+        result = x.new_empty(*x.shape[:2], *operator.range.shape)
+        for image, out in zip(x.float().flatten(0, 1), result.flatten(0, 1), strict=True):
+            element = operator.domain.element(image.numpy() if image.device.type == "cpu" else image)
+            out.copy_(torch.as_tensor(operator(element).data))
+        return result
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self._each(self._transform(x.device), x)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self._each(self._transform(y.device).adjoint, y)
+
+    def fbp(self, y: Tensor) -> Tensor:
+        """Return the filtered back-projection of y, with ODL's Ram-Lak filter."""
+        from odl.applications import tomo
+
+        return self._each(tomo.fbp_op(self._transform(y.device)), self._checked(y, self.output_shape))
+
+    def initial(self, y: Tensor) -> Tensor:
+        """Return the filtered back-projection of y."""
+        return self.fbp(y)
+
+
+def _identity(input_shape: tuple[int, ...], seed: int) -> Identity:
+    return Identity(input_shape)
+
+
+def _blur(input_shape: tuple[int, ...], seed: int, sigma: float) -> Blur:
+    return Blur(gaussian_kernel(sigma), input_shape)
+
+
+def _tomography(input_shape: tuple[int, ...], seed: int, **geometry: Any) -> Tomography:
+    return Tomography(input_shape, **geometry)
+
+
+OPERATORS: dict[str, Callable[..., LinearOperator]] = {
+    "identity": _identity,
+    "blur": _blur,
+    "tomography": _tomography,
+    "compressed_sensing": lambda input_shape, seed, measurements: CompressedSensing.random(input_shape, measurements, seed),
+}
+
+
+def build_operator(config: dict[str, Any], input_shape: tuple[int, ...], seed: int) -> LinearOperator:
+    """Build an operator for images of `input_shape` from its config, e.g. {"name": "blur", "sigma": 1.0}.
+
+    Random operators are drawn from `seed`. Raises UserError for an unknown name or an argument that the operator does
+    not have.
+    """
+    arguments = dict(config)
+    name = arguments.pop("name", None)
+    if name not in OPERATORS:
+        raise UserError(f"config key 'operator.name' is {name!r}; the known operators are: {', '.join(OPERATORS)}.")
+    try:
+        return OPERATORS[name](input_shape, seed, **arguments)
+    except TypeError as error:
+        raise UserError(f"config key 'operator' does not fit {name}: {error}.") from error
