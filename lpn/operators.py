@@ -48,6 +48,10 @@ class LinearOperator(ABC):
         """Return the image that the LPN paper starts its iterations from, given the measurements y."""
         return self.adjoint(y)
 
+    def observed(self, y: Tensor) -> Tensor:
+        """Return the measurements y as an image, (N, *input_shape): what a result is to improve on."""
+        return self.initial(y)
+
     def preconditioner(self, weight: float, rho: float) -> Callable[[Tensor], Tensor]:
         """Return a symmetric positive definite map close to (weight A^T A + rho I)^{-1}, up to a factor."""
         return lambda r: r
@@ -168,6 +172,11 @@ class Blur(LinearOperator):
 
     def _normal(self, x: Tensor) -> Tensor:
         return self._filter(x, self._constant("_power", x), self.input_shape)
+
+    def observed(self, y: Tensor) -> Tensor:
+        """Return the part of y that lies over the image."""
+        top, left = ((k - 1) // 2 for k in self.kernel.shape)
+        return y[..., top : top + self.input_shape[1], left : left + self.input_shape[2]]
 
     @cached_property
     def _factors(self) -> list[tuple[Tensor, Tensor]] | None:

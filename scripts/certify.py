@@ -1,16 +1,18 @@
 """Certify that a trained model is a proximal operator; exit with an error where it is not.
 
 example:
-  python scripts/certify.py --model results/demo/models/mnist/model.pt --data data/prepared/mnist.npy
+  python scripts/certify.py --model results/demo/models/mnist/model.pt --data data/prepared/mnist
       --spec '{"data": "mnist", "points": 16, "lanczos_steps": 40, "inversion_tolerance": 1e-3, "seed": 0}'
 """
+
+from pathlib import Path
 
 import torch
 from _cli import add_threads, parser, read_spec, setup_compute
 
 from lpn.certificate import certify
 from lpn.checkpoints import load_model
-from lpn.data import load_mnist
+from lpn.data import load_images, to_tensor
 from lpn.errors import UserError, run_cli
 from lpn.files import write_json
 
@@ -21,7 +23,7 @@ def main() -> None:
         "--spec", required=True, help="data (laplace: and low, high), points, lanczos_steps, inversion_tolerance, seed"
     )
     arguments.add_argument("--model", required=True, help="model.pt, with model_config.json beside it")
-    arguments.add_argument("--data", help="the prepared data set (none for laplace)")
+    arguments.add_argument("--data", help="folder of the prepared data set (none for laplace)")
     arguments.add_argument("--output", help="JSON file to write where the model passes")
     add_threads(arguments)
     args = arguments.parse_args()
@@ -31,7 +33,8 @@ def main() -> None:
     if spec["data"] == "laplace":
         x = torch.linspace(spec["low"], spec["high"], spec["points"])[:, None]
     else:
-        x = torch.from_numpy(load_mnist(args.data, "test")[: spec["points"]]) / 255.0
+        side = model.input_shape[-1]
+        x = to_tensor(load_images(Path(args.data) / "test.npy")[: spec["points"], :, :side, :side])
     certificate = certify(
         model,
         x,

@@ -4,6 +4,8 @@ examples:
   python scripts/make_table.py certificates --label demo --output tables/certificates.csv results/demo/certificates/*.json
   python scripts/make_table.py laplacian --label demo --shown 3.5 --output laplacian.csv results/demo/laplacian/curves/*.csv
   python scripts/make_table.py mnist --label demo --output mnist.csv results/demo/mnist/prior/gaussian.csv
+  python scripts/make_table.py deblurring --label demo --output deblurring.csv results/demo/inverse/*/*/0.csv
+      --titles '{"experiments": {"deblur_1_0.02": "Deblurring"}, "methods": {"deblur_1_0.02": {"lpn": "LPN"}}}'
   python scripts/make_table.py published --label demo --published config/published.yaml --output published.csv
       results/demo/laplacian/curves/*.csv results/demo/mnist/prior/*.csv
 """
@@ -51,8 +53,17 @@ def laplacian(files: list[Path], args: Namespace) -> pd.DataFrame:
     return pd.DataFrame([{"model": p.stem} | laplacian_errors(pd.read_csv(p), args.shown) for p in files])
 
 
+def auc(clean: np.ndarray, corrupted: np.ndarray) -> float:
+    """Return the probability that R ranks a corrupted image above a clean one: the area under the ROC curve."""
+    above, equal = corrupted[:, None] > clean, corrupted[:, None] == clean
+    return float((above + equal / 2).mean())
+
+
 def mnist(files: list[Path], args: Namespace) -> pd.DataFrame:
-    """One row a perturbation and level: mean and standard deviation of R, shifted to minimum 0 over the perturbation."""
+    """One row a perturbation and level: mean and standard deviation of R, shifted to minimum 0 over the perturbation.
+
+    `auc` is that of R for telling the level from the first one.
+    """
     rows = []
     for path in files:
         priors = pd.read_csv(path, index_col="image")
@@ -65,6 +76,7 @@ def mnist(files: list[Path], args: Namespace) -> pd.DataFrame:
                     "level": level,
                     "prior_mean": shifted[level].mean(),
                     "prior_std": shifted[level].std(ddof=0),
+                    "auc": auc(shifted.iloc[:, 0].to_numpy(), shifted[level].to_numpy()),
                     "images": len(shifted),
                     "inversion_residual": residual.max(),
                 }
@@ -72,9 +84,12 @@ def mnist(files: list[Path], args: Namespace) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+KEYS = ("model", "perturbation", "experiment", "method")
+
+
 def measure(quantity: str, arguments: dict[str, Any], frames: dict[str, pd.DataFrame]) -> float | None:
     """Return our value of a published quantity; None where this run does not cover it."""
-    frame = frames.get(arguments.get("model") or arguments.get("perturbation"))
+    frame = frames.get("/".join(filter(None, (arguments.get(key) for key in KEYS))))
     if frame is None:
         return None
     if quantity == "laplacian_prior_at":
@@ -87,12 +102,16 @@ def measure(quantity: str, arguments: dict[str, Any], frames: dict[str, pd.DataF
         frame = frame.rename(columns=float)
         present = row in frame.index and level in frame.columns
         return frame.loc[row, level] - frame.min().min() if present else None
+    if quantity in ("psnr", "ssim"):
+        return frame[quantity].mean()
     raise UserError(f"config/published.yaml: quantity {quantity!r} is not known to scripts/make_table.py.")
 
 
 def published(files: list[Path], args: Namespace) -> pd.DataFrame:
     """One row a published value: it, ours, and the source."""
-    frames = {path.stem: pd.read_csv(path, index_col="image" if path.parent.name == "prior" else None) for path in files}
+    frames = results([path for path in files if path.stem.isdigit()])
+    others = [path for path in files if not path.stem.isdigit()]
+    frames |= {path.stem: pd.read_csv(path, index_col="image" if path.parent.name == "prior" else None) for path in others}
     return pd.DataFrame(
         [
             {
@@ -106,7 +125,45 @@ def published(files: list[Path], args: Namespace) -> pd.DataFrame:
     )
 
 
-TABLES = {"certificates": certificates, "laplacian": laplacian, "mnist": mnist, "published": published}
+def results(files: list[Path]) -> dict[str, pd.DataFrame]:
+    """Return the per-image metrics of each experiment/method, from .../<experiment>/<method>/<part>.csv."""
+    parts: dict[str, list[pd.DataFrame]] = {}
+    for path in files:
+        parts.setdefault(f"{path.parts[-3]}/{path.parts[-2]}", []).append(pd.read_csv(path))
+    return {name: pd.concat(frames) for name, frames in parts.items()}
+
+
+def reconstruction(files: list[Path], args: Namespace) -> pd.DataFrame:
+    """One row an experiment and method: mean and standard deviation of PSNR and SSIM over the images.
+
+    `psnr_below_best` is the largest loss of an image from its best iterate to the last, which is the one reported.
+    """
+    titles, rows = json.loads(args.titles), []
+    for name, frame in results(files).items():
+        experiment, method = name.split("/")
+        rows.append(
+            {
+                "experiment": titles["experiments"][experiment],
+                "method": titles["methods"][experiment][method],
+                "psnr_mean": frame.psnr.mean(),
+                "psnr_std": frame.psnr.std(ddof=0),
+                "ssim_mean": frame.ssim.mean(),
+                "ssim_std": frame.ssim.std(ddof=0),
+                "psnr_below_best": (frame.best_psnr - frame.psnr).max(),
+                "images": len(frame),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+TABLES = {
+    "certificates": certificates,
+    "laplacian": laplacian,
+    "mnist": mnist,
+    "deblurring": reconstruction,
+    "mayo": reconstruction,
+    "published": published,
+}
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
@@ -128,6 +185,7 @@ def main() -> None:
     arguments.add_argument("files", nargs="+", type=Path, help="what the table is made from")
     arguments.add_argument("--label", required=True, help="scale of the run, a column of the table")
     arguments.add_argument("--shown", type=float, help="Laplacian errors cover |x| up to this")
+    arguments.add_argument("--titles", help="JSON text: titles of the experiments and, for each, of its methods")
     arguments.add_argument("--published", type=Path, help="YAML file of published values")
     arguments.add_argument("--output", required=True, type=Path, help="CSV file; .md and .tex are written beside it")
     args = arguments.parse_args()

@@ -4,10 +4,12 @@ Writes R as CSV (a column a level, a row an image; not shifted) and, as .npz, x,
 inversion residuals, indexed [level, image].
 
 example:
-  python scripts/mnist_prior.py --model results/demo/models/mnist/model.pt --data data/prepared/mnist.npy
+  python scripts/mnist_prior.py --model results/demo/models/mnist/model.pt --data data/prepared/mnist
       --spec '{"perturbation": "gaussian", "levels": [0, 0.1], "images": 100, "seed": 0, "method": "newton_cg",
       "tolerance": 1e-6, "max_iterations": 200}' --output gaussian.csv --arrays gaussian.npz
 """
+
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,7 +18,7 @@ from _cli import add_device, add_threads, parser, read_spec, setup_compute
 from tqdm import tqdm
 
 from lpn.checkpoints import load_model
-from lpn.data import load_mnist
+from lpn.data import load_images
 from lpn.errors import UserError, run_cli
 from lpn.files import atomic_path
 from lpn.perturb import PERTURBATIONS
@@ -27,7 +29,7 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--spec", required=True, help="perturbation, levels, images, seed and the inversion's settings")
     arguments.add_argument("--model", required=True, help="model.pt, with model_config.json beside it")
-    arguments.add_argument("--data", required=True, help="the prepared MNIST file")
+    arguments.add_argument("--data", required=True, type=Path, help="folder of the prepared MNIST")
     arguments.add_argument("--output", required=True, help="CSV file of R")
     arguments.add_argument("--arrays", required=True, help=".npz file of x, y, f(y) and residuals")
     add_threads(arguments)
@@ -36,7 +38,7 @@ def main() -> None:
     spec = read_spec(args.spec)
     device = setup_compute(args.threads, args.device)
     model = load_model(args.model).double().to(device)
-    clean = load_mnist(args.data, "test")[: spec["images"]] / 255.0
+    clean = load_images(args.data / "test.npy")[: spec["images"]] / 255.0
 
     columns, arrays = {}, []
     for level in tqdm(spec["levels"], desc=spec["perturbation"], unit="level"):

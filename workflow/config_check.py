@@ -25,12 +25,25 @@ def _sentence(error: ValidationError) -> str:
     return f"key '{place}': {error.message}. {error.schema.get('description', '')}".strip()
 
 
+DATA_NETWORKS = {"laplace": ("lpn_1d", 1), "mnist": ("lpn_28", 1)}  # data of one fixed network: name, channels
+CHANNELS = {"celeba": 3, "mayo": 1, "photographs": 3, "phantoms": 1}
+
+
 def _model_problems(model: dict[str, Any], models: dict[str, Any]) -> list[str]:
     """Return what is wrong with one model: settings that don't go together."""
-    network, problems = model["network"], []
-    fitting = {"laplace": "lpn_1d", "mnist": "lpn_28"}[model["data"]]
-    if network["name"] != fitting or network.get("channels", 1) != 1:
-        problems.append(f"network' does not fit the data {model['data']}, which need {fitting} with one channel.")
+    network, data, problems = model["network"], model["data"], []
+    convolutional = network["name"] in ("dncnn", "gradient_step")
+    name, channels = DATA_NETWORKS.get(data, (network["name"], CHANNELS.get(data)))
+    if network["name"] != name or (data in CHANNELS and network["name"] in ("lpn_1d", "lpn_28")):
+        problems.append(f"network' does not fit the data {data}, which need {'lpn_128' if data in CHANNELS else name}.")
+    elif network.get("channels", 1) != channels:
+        problems.append(f"network' does not fit the data {data}, which need 'channels' {channels}.")
+    if convolutional != ("patch" in model):
+        problems.append("patch' is the side of training patches: for dncnn and gradient_step, and for these alone.")
+    if network["name"] == "gradient_step" and model.get("patch", 0) % 2:
+        problems.append("patch' must be even for gradient_step.")
+    if model["batch_size"] % model.get("crops", 1):
+        problems.append("batch_size' must be a multiple of 'crops'.")
     start = models.get(model.get("init"), model)
     if start["network"] != network:
         problems.append(f"network' differs from that of '{model['init']}', which training starts from.")
@@ -39,6 +52,40 @@ def _model_problems(model: dict[str, Any], models: dict[str, Any]) -> list[str]:
             problems.append(f"phases.{i}': {phase['steps']} steps can't hold {len(phase['gamma'])} values of gamma.")
     if model.get("validate_every", 1000) % model.get("log_every", 100):
         problems.append("validate_every' must be a multiple of 'log_every'.")
+    return problems
+
+
+def _method_problems(key: str, method: dict[str, Any], data: str, models: dict[str, Any]) -> list[str]:
+    """Return what is wrong with one method of an experiment on `data`, after merging."""
+    if "solver" not in method or "title" not in method:
+        return [f"key '{key}' has no 'solver' or no 'title', and 'inverse.methods' has none of that name."]
+    if method["solver"] == "observation":
+        return []
+    prox, problems = method.get("prox", {}), []
+    if ("model" in prox) == ("name" in prox):
+        return [f"key '{key}.prox' must name either a 'model' or a classical denoiser ('name')."]
+    missing = {"admm": ["rho"], "gradient_step": ["rho"], "pgd": []}[method["solver"]]
+    problems += [f"key '{key}' lacks '{name}'." for name in [*missing, "scale", "iterations"] if name not in method]
+    if "model" in prox and prox["model"] not in models:
+        problems.append(f"key '{key}.prox.model' names the model '{prox['model']}', which does not exist.")
+    elif "model" in prox and models[prox["model"]]["network"].get("channels", 1) != CHANNELS[data]:
+        problems.append(f"key '{key}.prox.model': '{prox['model']}' takes images of another number of channels than {data}.")
+    return problems
+
+
+def _inverse_problems(config: dict[str, Any]) -> list[str]:
+    """Return what is wrong with the experiments of the inverse problems."""
+    inverse, problems = config["inverse"], []
+    for name, experiment in inverse["experiments"].items():
+        key = f"inverse.experiments.{name}"
+        problems += [
+            f"key '{key}.shown' shows image {image}, but the experiment has {experiment['images']}."
+            for image in experiment["shown"]
+            if image >= experiment["images"]
+        ]
+        for method, own in experiment["methods"].items():
+            merged = merge(inverse["methods"].get(method, {}), own)
+            problems += _method_problems(f"{key}.methods.{method}", merged, experiment["data"], config["models"])
     return problems
 
 
@@ -72,7 +119,25 @@ def _reference_problems(config: dict[str, Any]) -> list[str]:
             for row in settings["rows"]
             if row >= config["mnist"]["images"]
         ]
-    return problems
+    return problems + _inverse_problems(config)
+
+
+def prune(config: dict[str, Any]) -> None:
+    """Remove the models, experiments and methods that a configuration switches off with null."""
+    inverse = config.get("inverse") or {}
+    experiments = inverse.get("experiments") or {}
+    places = [config.get("models"), inverse.get("methods"), experiments]
+    places += [experiment.get("methods") for experiment in experiments.values() if experiment]
+    for place in places:
+        for name in [name for name, value in (place or {}).items() if value is None]:
+            del place[name]
+
+
+def merge(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Return `base` overlaid with `own`, dictionaries in dictionaries too."""
+    nested = [name for name in base.keys() & own.keys() if isinstance(base[name], dict) and isinstance(own[name], dict)]
+    both = {name: merge(base[name], own[name]) for name in nested}
+    return base | own | both
 
 
 def check_config(config: dict[str, Any], schema_path: Path) -> None:

@@ -1,4 +1,5 @@
 import hashlib
+import itertools
 import json
 import os
 import shlex
@@ -10,8 +11,9 @@ sys.path[:0] = [str(workflow.basedir), str(ROOT)]
 os.environ.update(PYTHONPATH=str(ROOT))  # jobs find the package in any environment
 
 from code_fingerprint import fingerprint
-from config_check import check_config
+from config_check import check_config, merge, prune
 
+prune(config)
 check_config(config, Path(workflow.basedir) / "schemas/config.schema.yaml")
 
 OUT = Path("results") / config["run"]
@@ -19,15 +21,44 @@ LOGS = Path("logs") / config["run"]
 DATA = Path(os.environ.get("LPN_DATA", config["data"]["folder"]))
 MIRRORS = shlex.join(config["data"]["mirrors"])
 PREPARED = Path(config["data"]["folder"]) / "prepared"
-MODELS = list(config["models"])
 PERTURBATIONS = list(config["mnist"]["perturbations"])
-TABLES = ["certificates", "laplacian", "mnist", "published"]
+EXPERIMENTS = config["inverse"]["experiments"]
+
+
+def methods(experiment):
+    """Return the methods of an experiment by name: the shared settings overlaid with the experiment's own."""
+    shared = config["inverse"]["methods"]
+    return {name: merge(shared.get(name, {}), own) for name, own in EXPERIMENTS[experiment]["methods"].items()}
+
+
+METHODS = {experiment: methods(experiment) for experiment in EXPERIMENTS}
+
+
+def used_models():
+    """Return the models that an experiment or a figure asks for, with those they start from, in the order of the config."""
+    used = {name for names in config["laplacian"]["figures"].values() for name in names} | {config["mnist"]["model"]}
+    used |= {m["prox"]["model"] for ms in METHODS.values() for m in ms.values() if "model" in m.get("prox", {})}
+    for name in list(used):
+        while name := config["models"][name].get("init"):
+            used.add(name)
+    return [name for name in config["models"] if name in used]
+
+
+MODELS = used_models()
+LPNS = [name for name in MODELS if config["models"][name]["network"]["name"].startswith("lpn")]
+RESULT_TABLES = sorted({experiment["table"] for experiment in EXPERIMENTS.values()})
+TABLES = ["certificates", "laplacian", "mnist", *RESULT_TABLES, "published"]
 
 
 wildcard_constraints:
     model="|".join(map(re.escape, MODELS)),
     figure="|".join(map(re.escape, config["laplacian"]["figures"])),
     perturbation="|".join(PERTURBATIONS),
+    experiment="|".join(map(re.escape, EXPERIMENTS)) or "none",
+    method="|".join(sorted({re.escape(name) for ms in METHODS.values() for name in ms})) or "none",
+    split="validation|test",
+    part=r"\d+",
+    point=r"\d+",
 
 
 def canonical(value):
@@ -48,17 +79,31 @@ def model_file(name):
 
 
 def certified(name):
-    """Return a trained model and its certificate, without which no result may be made from it."""
-    return {
-        "model": model_file(name),
-        "certificate": OUT / "certificates" / f"{name}.json",
-    }
+    """Return a trained model and, for an LPN, its certificate, without which no result may be made from it."""
+    certificate = {"certificate": OUT / "certificates" / f"{name}.json"} if name in LPNS else {}
+    return {"model": model_file(name)} | certificate
 
 
 def prepared_data(name):
     """Return the prepared data set of a model, or nothing where samples are drawn."""
     data = config["models"][name]["data"]
-    return [] if data == "laplace" else PREPARED / f"{data}.npy"
+    return [] if data == "laplace" else prepared_files(data)
+
+
+def prepared_files(data):
+    """Return the arrays of a prepared data set."""
+    return multiext(str(PREPARED / data) + "/", "train.npy", "validation.npy", "test.npy")
+
+
+def count_option(data):
+    """Return the option that demands the full number of training images, where the config does."""
+    count = config["data"]["counts"].get(data)
+    return f"--count {count}" if count else ""
+
+
+def data_option(files):
+    """Return the option that names the folder of a prepared data set."""
+    return option("data", Path(files[0]).parent) if files else ""
 
 
 def option(name, path):
@@ -145,15 +190,136 @@ def perturbation_figure_spec(wildcards):
     )
 
 
+def parts(experiment):
+    """Return the numbers of the jobs that an experiment's images are split into."""
+    return range(-(-EXPERIMENTS[experiment]["images"] // config["inverse"]["images_per_job"]))
+
+
+def measurement_spec(wildcards):
+    """Return the settings of the measurements of one part of an experiment's images."""
+    experiment = EXPERIMENTS[wildcards.experiment]
+    per_job, first, total = config["inverse"]["images_per_job"], 0, config["inverse"]["tuning_images"]
+    if wildcards.split == "test":
+        first, total = int(wildcards.part) * per_job, experiment["images"]
+    settings = {key: experiment[key] for key in ("operator", "noise", "seed")}
+    return canonical(settings | {"split": wildcards.split, "first": first, "images": min(per_job, total - first)})
+
+
+def method_models(experiment, method):
+    """Return the model, with its certificate, of a method with a learned denoiser, else nothing."""
+    prox = METHODS[experiment][method].get("prox", {})
+    return certified(prox["model"]) if "model" in prox else {}
+
+
+def on_gpu(wildcards):
+    """Return how many GPUs a method asks for."""
+    return 1 if method_models(wildcards.experiment, wildcards.method) else 0
+
+
+def method_spec(experiment, method, first):
+    """Return all that decides a reconstruction but its measurements, its model and its tuned parameters."""
+    settings = {key: EXPERIMENTS[experiment][key] for key in ("operator", "seed", "clip")}
+    method = {key: value for key, value in METHODS[experiment][method].items() if key not in ("title", "tune")}
+    return settings | {"first": first, "method": method}
+
+
+def reconstruction_spec(wildcards):
+    """Return the settings of one reconstruction job."""
+    first = int(wildcards.part) * config["inverse"]["images_per_job"]
+    return canonical(method_spec(wildcards.experiment, wildcards.method, first))
+
+
+def tuning_grid(experiment, method):
+    """Return the points of a method's grid search."""
+    grid = METHODS[experiment][method].get("tune", {})
+    return {"points": [dict(zip(grid, values)) for values in itertools.product(*grid.values())]}
+
+
+def tuning_spec(wildcards):
+    """Return the settings of one point of a grid search."""
+    point = tuning_grid(wildcards.experiment, wildcards.method)["points"][int(wildcards.point)]
+    return canonical(method_spec(wildcards.experiment, wildcards.method, 0) | {"parameters": point})
+
+
+def tuning_files(wildcards):
+    """Return the scores of all points of a grid search."""
+    points = range(len(tuning_grid(wildcards.experiment, wildcards.method)["points"]))
+    return expand(OUT / "inverse/{{experiment}}/tuning/{{method}}/{point}.csv", point=points)
+
+
+def chosen_parameters(wildcards):
+    """Return the result of a method's grid search, if it has one."""
+    tuned = METHODS[wildcards.experiment][wildcards.method].get("tune")
+    return OUT / "inverse" / wildcards.experiment / f"tuning/{wildcards.method}.json" if tuned else []
+
+
+def method_files(experiment, pattern, iterative=False):
+    """Return a file of each part of each method (or of each iterative one), e.g. with pattern "{part}.csv"."""
+    names = [name for name, method in METHODS[experiment].items() if not iterative or method["solver"] != "observation"]
+    folder = OUT / "inverse" / experiment
+    return expand(folder / "{method}" / pattern, method=names, part=parts(experiment))
+
+
+def shown_parts(experiment):
+    """Return the numbers of the jobs that make the images which figures show."""
+    return sorted({image // config["inverse"]["images_per_job"] for image in EXPERIMENTS[experiment]["shown"]})
+
+
+def inverse_figure_files(wildcards):
+    """Return the files that a figure of an experiment is drawn from."""
+    experiment = wildcards.experiment
+    if wildcards.kind == "convergence":
+        return method_files(experiment, "{part}_iterations.csv", iterative=True)
+    folder = OUT / "inverse" / experiment
+    names = [*METHODS[experiment], "measurements"]
+    return [
+        folder / name / (f"test_{part}.npz" if name == "measurements" else f"{part}.npz")
+        for name in names
+        for part in shown_parts(experiment)
+    ]
+
+
+def inverse_figure_spec(wildcards):
+    """Return what the notebooks of the inverse problems need besides the files."""
+    experiment = EXPERIMENTS[wildcards.experiment]
+    return canonical(
+        {
+            "folder": str(OUT / "inverse" / wildcards.experiment),
+            "title": experiment["title"],
+            "methods": {name: method["title"] for name, method in METHODS[wildcards.experiment].items()},
+            "iterative": [n for n, method in METHODS[wildcards.experiment].items() if method["solver"] != "observation"],
+            "shown": experiment["shown"],
+            "images_per_job": config["inverse"]["images_per_job"],
+            "parts": len(parts(wildcards.experiment)),
+            "label": config["label"],
+        }
+    )
+
+
+def result_files():
+    """Return the per-image metrics of every experiment."""
+    return [file for experiment in EXPERIMENTS for file in method_files(experiment, "{part}.csv")]
+
+
+def table_titles(table):
+    """Return experiments and methods of a table of results, with their titles."""
+    names = [name for name, experiment in EXPERIMENTS.items() if experiment["table"] == table]
+    titles = {name: {m: method["title"] for m, method in METHODS[name].items()} for name in names}
+    return canonical({"experiments": {name: EXPERIMENTS[name]["title"] for name in names}, "methods": titles})
+
+
 def table_inputs(table):
     """Return the files that a table is made from."""
+    if table in RESULT_TABLES:
+        names = [name for name, experiment in EXPERIMENTS.items() if experiment["table"] == table]
+        return [file for name in names for file in method_files(name, "{part}.csv")]
     curves = curve_files(laplacian_models())
     priors = expand(OUT / "mnist/prior/{perturbation}.csv", perturbation=PERTURBATIONS)
     return {
-        "certificates": expand(OUT / "certificates/{model}.json", model=MODELS),
+        "certificates": expand(OUT / "certificates/{model}.json", model=LPNS),
         "laplacian": curves,
         "mnist": priors,
-        "published": [*curves, *priors],
+        "published": [*curves, *priors, *result_files()],
     }[table]
 
 
@@ -167,6 +333,8 @@ def table_options(table):
 
     A param, so it takes wildcards alone: params that are derived from inputs do not trigger reruns.
     """
+    if table in RESULT_TABLES:
+        return f"--titles {shlex.quote(table_titles(table))}"
     options = {"laplacian": f"--shown {config['laplacian']['shown']}", "published": "--published config/published.yaml"}
     return options.get(table, "")
 
@@ -180,5 +348,11 @@ MNIST_FIGURES = expand(
     OUT / "figures/mnist_{perturbation}_{kind}.{format}",
     perturbation=PERTURBATIONS,
     kind=["grid", "violin"],
+    format=["pdf", "png", "html"],
+)
+INVERSE_FIGURES = expand(
+    OUT / "figures/{experiment}_{kind}.{format}",
+    experiment=EXPERIMENTS,
+    kind=["comparison", "convergence"],
     format=["pdf", "png", "html"],
 )

@@ -1,24 +1,27 @@
 # The bytes are the same, checked, from every source, so another source must not rerun everything: Snakemake takes params that
 # are functions of the output as derived, and derived params trigger no reruns.
-rule fetch_mnist:
+rule prepare_data:
     output:
-        PREPARED / "mnist.npy",
+        multiext(str(PREPARED / "{data}") + "/", "train.npy", "validation.npy", "test.npy"),
     log:
-        LOGS / "fetch_mnist.log",
+        LOGS / "prepare_data/{data}.log",
     benchmark:
-        LOGS / "benchmarks/fetch_mnist.tsv"
+        LOGS / "benchmarks/prepare_data_{data}.tsv"
     retries: 2
     conda:
         "../../environment.yml"
+    threads: 4
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=4000,
+        runtime=120,
     params:
         folder=lambda wildcards, output: DATA,
         mirrors=lambda wildcards, output: MIRRORS,
-        code=fingerprint("scripts/fetch_mnist.py"),
+        images=lambda wildcards: count_option(wildcards.data),
+        place=lambda wildcards: PREPARED / wildcards.data,
+        code=fingerprint("scripts/prepare_data.py"),
     message:
-        "Fetching MNIST"
+        "Preparing the data set {wildcards.data}"
     shell:
-        "python scripts/fetch_mnist.py --folder {params.folder:q} --mirror {params.mirrors} "
-        "--output {output:q} > {log:q} 2>&1"
+        "python scripts/prepare_data.py {wildcards.data} --folder {params.folder:q} --mirror {params.mirrors} "
+        "{params.images} --output {params.place:q} > {log:q} 2>&1"

@@ -1,7 +1,7 @@
 rule mnist_prior:
     input:
         unpack(lambda wildcards: certified(config["mnist"]["model"])),
-        data=PREPARED / "mnist.npy",
+        data=prepared_files("mnist"),
     output:
         prior=OUT / "mnist/prior/{perturbation}.csv",
         arrays=OUT / "mnist/prior/{perturbation}.npz",
@@ -18,11 +18,12 @@ rule mnist_prior:
         runtime=120,
     params:
         spec=perturbation_spec,
+        data=lambda wildcards, input: data_option(input.data),
         code=fingerprint("scripts/mnist_prior.py"),
     message:
         "Evaluating the learned prior of MNIST, {wildcards.perturbation}"
     shell:
-        "python scripts/mnist_prior.py --spec {params.spec:q} --model {input.model:q} --data {input.data:q} "
+        "python scripts/mnist_prior.py --spec {params.spec:q} --model {input.model:q} {params.data} "
         "--output {output.prior:q} --arrays {output.arrays:q} --threads {threads} > {log:q} 2>&1"
 
 

@@ -22,7 +22,7 @@ rule train:
         spec=model_spec,
         code=fingerprint("scripts/train.py"),
         checkpoints=checkpoint_folder,
-        data=lambda wildcards, input: option("data", input.data),
+        data=lambda wildcards, input: data_option(input.data),
         init=lambda wildcards, input: option("init", input.init),
     message:
         "Training {wildcards.model}"
@@ -51,7 +51,7 @@ rule certify:
     params:
         spec=certificate_spec,
         code=fingerprint("scripts/certify.py"),
-        data=lambda wildcards, input: option("data", input.data),
+        data=lambda wildcards, input: data_option(input.data),
     message:
         "Certifying that {wildcards.model} is a proximal operator"
     shell:
