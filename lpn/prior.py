@@ -110,7 +110,7 @@ def _conjugate_gradients(hessian: Callable[[Tensor], Tensor], g: Tensor, relativ
     return d
 
 
-def _newton_cg(objective: _Objective, y: Tensor, tolerance: float, max_iterations: int) -> tuple[Tensor, int]:
+def _newton_cg(objective: _Objective, y: Tensor, tolerance: float, max_iterations: int) -> tuple[Tensor, Tensor, int]:
     """Newton's method, each step by conjugate gradients with Hessian-vector products (Nocedal and Wright, alg. 7.1).
 
     Samples that have converged take no further part.
@@ -120,22 +120,22 @@ def _newton_cg(objective: _Objective, y: Tensor, tolerance: float, max_iteration
     for iteration in range(max_iterations):
         active = (objective.relative(g) > tolerance).flatten()
         if not active.any():
-            return y, iteration
+            return y, g, iteration
         part = objective.subset(active)
         y_part, g_part = y[active], g[active]
         d = _conjugate_gradients(part.hessian(y_part), g_part, part.relative(g_part))
         y[active], g[active] = _line_search(part, y_part, g_part, d, torch.ones_like(part.scale))
-    return y, max_iterations
+    return y, g, max_iterations
 
 
-def _nonlinear_cg(objective: _Objective, y: Tensor, tolerance: float, max_iterations: int) -> tuple[Tensor, int]:
+def _nonlinear_cg(objective: _Objective, y: Tensor, tolerance: float, max_iterations: int) -> tuple[Tensor, Tensor, int]:
     """Polak-Ribiere+ conjugate gradients on phi; the first trial step is the exact one of the local quadratic model."""
     g = objective.gradient(y)
     d = -g
     for iteration in range(max_iterations):
         active = objective.relative(g) > tolerance
         if not active.any():
-            return y, iteration
+            return y, g, iteration
         curvature = _dot(d, objective.hessian(y)(d))
         t = torch.where(curvature > 0, -_dot(g, d) / curvature.clamp_min(1e-300), 1.0)
         y, new_g = _line_search(objective, y, g, d, torch.where(active, t, 0))
@@ -143,12 +143,12 @@ def _nonlinear_cg(objective: _Objective, y: Tensor, tolerance: float, max_iterat
         d = beta * d - new_g
         d = torch.where(_dot(d, new_g) < 0, d, -new_g)
         g = new_g
-    return y, max_iterations
+    return y, g, max_iterations
 
 
 def _adam(
     objective: _Objective, y: Tensor, tolerance: float, max_iterations: int, least_squares: bool
-) -> tuple[Tensor, int]:
+) -> tuple[Tensor, Tensor, int]:
     """Adam (lr 1e-2) on phi or on ||f(y) - x||^2, whose gradient is 2 J_f (f(y) - x)."""
     y = y.clone()
     optimizer = torch.optim.Adam([y], lr=1e-2)
@@ -156,12 +156,13 @@ def _adam(
         g = objective.gradient(y)
         y.grad = 2 * objective.hessian(y)(g) if least_squares else g
         if (objective.relative(g) <= tolerance).all():
-            return y.detach(), iteration
+            return y.detach(), g, iteration
         optimizer.step()
-    return y.detach(), max_iterations
+    return y.detach(), objective.gradient(y), max_iterations
 
 
-_SOLVERS: dict[str, Callable[[_Objective, Tensor, float, int], tuple[Tensor, int]]] = {
+# each returns y, its gradient (an evaluation of f is dear) and the number of iterations
+_SOLVERS: dict[str, Callable[[_Objective, Tensor, float, int], tuple[Tensor, Tensor, int]]] = {
     "newton_cg": _newton_cg,
     "cvx_cg": _nonlinear_cg,
     "cvx_gd": lambda *args: _adam(*args, least_squares=False),
@@ -196,10 +197,10 @@ def invert(
     y, iterations = x if start is None else start, 0
     if x.dtype == torch.float64:  # most of the way in float32, where a step costs a fraction
         single = y.float()
-        solution, iterations = solve(objective.in_float32(), single, max(tolerance, 1e-4), max_iterations)
+        solution, _, iterations = solve(objective.in_float32(), single, max(tolerance, 1e-4), max_iterations)
         y = y + (solution - single)
-    y, further = solve(objective, y, tolerance, max_iterations)
-    residual = objective.relative(objective.gradient(y)).flatten()
+    y, gradient, further = solve(objective, y, tolerance, max_iterations)
+    residual = objective.relative(gradient).flatten()
     return Inversion(y, residual, residual <= tolerance, iterations + further)
 
 
