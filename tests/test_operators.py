@@ -135,8 +135,8 @@ def test_blur_is_full_convolution() -> None:
     for name in ("gaussian", "kernel", "whole"):
         operator = SMALL[name]()
         x = draw(2, *operator.input_shape)
-        for image, blurred in zip(x.flatten(0, 1), operator(x).flatten(0, 1), strict=True):
-            np.testing.assert_allclose(blurred, convolve2d(image, operator.kernel, mode="full"), atol=1e-12)
+        for image, sharpened in zip(x.flatten(0, 1), operator(x).flatten(0, 1), strict=True):
+            np.testing.assert_allclose(sharpened, convolve2d(image, operator.kernel, mode="full"), atol=1e-12)
 
 
 @pytest.mark.parametrize(("sigma", "side"), [(0.5, 5), (1, 5), (2, 7), (2.7, 9), (3, 9)])
@@ -239,7 +239,7 @@ def test_registry() -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"name": "blurr"}, r"operator\.name.*blurr.*identity, blur, tomography, compressed_sensing"),
+        ({"name": "sharpen"}, r"operator\.name.*sharpen.*identity, blur, tomography, compressed_sensing"),
         ({}, r"operator\.name"),
         ({"name": "blur", "sigm": 1}, "'operator' does not fit blur.*sigm"),
         ({"name": "blur", "sigma": -1}, r"operator\.sigma"),
