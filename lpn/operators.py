@@ -149,8 +149,8 @@ class Blur(LinearOperator):
         self.kernel = torch.as_tensor(kernel, dtype=torch.float64, device="cpu")
         channels, *sides = input_shape
         if self.kernel.dim() != 2 or any(k > n for k, n in zip(self.kernel.shape, sides, strict=True)):
-            raise UserError(f"a blur kernel of shape {tuple(self.kernel.shape)} does not fit images of shape {tuple(sides)}: "
-                            "it must have two axes and be no larger than the image.")  # fmt: skip
+            raise UserError(f"a blur kernel of shape {tuple(self.kernel.shape)} does not fit images of shape "
+                            f"{tuple(sides)}: it must have two axes and be no larger than the image.")  # fmt: skip
         if not (self.kernel.isfinite().all() and self.kernel.sum() != 0):
             raise UserError("the blur kernel must have finite entries and a nonzero sum.")
         output = [n + k - 1 for n, k in zip(sides, self.kernel.shape, strict=True)]
@@ -206,7 +206,7 @@ class Blur(LinearOperator):
         return math.sqrt(rows[-1] * columns[-1])
 
     def preconditioner(self, weight: float, rho: float) -> Callable[[Tensor], Tensor]:
-        """Return the inverse of weight A^T A + rho I: exact for separable kernels, else Z^T (weight K^T K + rho I)^{-1} Z."""
+        """Return the exact inverse of weight A^T A + rho I for separable kernels, else Z^T (weight K^T K + rho I)^{-1} Z."""
         if self._factors is None:
             inverse = 1 / (weight * self._power + rho)
             return lambda r: self._filter(r, inverse.to(r), self.input_shape)
@@ -223,7 +223,9 @@ class Blur(LinearOperator):
 class CompressedSensing(LinearOperator):
     """Random partial circulant measurements A = S F^{-1} diag(F a) F D (LPN paper, appendix), F the unitary DFT.
 
-    D multiplies the n = H W pixels of a channel, in row-major order, by random signs; S keeps M of n entries.
+    D multiplies the n = H W pixels of a channel, in row-major order, by random signs; S keeps M of n entries. A A^T is so
+    near to I that plain conjugate gradients converge fastest: with S^T S replaced by M/n I, a preconditioner that the DFT
+    diagonalises, they take several times as many iterations.
 
     Args:
         input_shape: (C, H, W).
@@ -238,9 +240,9 @@ class CompressedSensing(LinearOperator):
         channels, *sides = input_shape
         self._n = math.prod(sides)
         if not filter.shape == sign.shape == (self._n,) or len(np.unique(rows)) != len(rows) or rows.max() >= self._n:
-            raise UserError(f"arrays of compressed sensing of shapes {filter.shape}, {sign.shape} and {rows.shape} do not fit "
-                            f"images of shape {tuple(sides)}: {self._n} weights, as many signs and different rows below "
-                            f"{self._n} are needed.")  # fmt: skip
+            raise UserError(f"arrays of compressed sensing of shapes {filter.shape}, {sign.shape} and {rows.shape} do not "
+                            f"fit images of shape {tuple(sides)}: {self._n} weights, as many signs and different rows "
+                            f"below {self._n} are needed.")  # fmt: skip
         super().__init__(input_shape, (channels, len(rows)))
         self._arrays = {"filter": filter, "sign": sign, "rows": rows}
         self._sign, self._rows = torch.from_numpy(sign.astype(np.float64)), torch.from_numpy(rows.astype(np.int64))
@@ -274,7 +276,7 @@ class CompressedSensing(LinearOperator):
         full = y.new_zeros(*y.shape[:2], self._n)
         full[..., self._rows.to(y.device)] = y
         signed = self._circulant(full, self._constant("_spectrum", y).conj()) * self._constant("_sign", y)
-        return signed.view(-1, *self.input_shape[:1], *self.input_shape[1:])
+        return signed.unflatten(2, self.input_shape[1:])
 
     def initial(self, y: Tensor) -> Tensor:
         """Return the least-squares solution by gradient descent from 0: step .1, at most 100 steps.
@@ -288,17 +290,6 @@ class CompressedSensing(LinearOperator):
             x = x - step
             running = step.flatten(1).norm(dim=1) >= 1e-3 * x.flatten(1).norm(dim=1)
         return x
-
-    def preconditioner(self, weight: float, rho: float) -> Callable[[Tensor], Tensor]:
-        """Return (weight M/n D C^T C D + rho I)^{-1}: the inverse with S^T S replaced by its mean."""
-        kept = len(self._rows) / self._n
-        inverse = 1 / (weight * kept * self._spectrum.abs().square() + rho)
-
-        def solve(r: Tensor) -> Tensor:
-            sign = self._constant("_sign", r)
-            return (self._circulant(r.flatten(2) * sign, inverse.to(r)) * sign).view_as(r)
-
-        return solve
 
 
 class Tomography(LinearOperator):
@@ -322,7 +313,7 @@ class Tomography(LinearOperator):
         if height != width:
             raise UserError(f"tomography takes square images, not {height} x {width}.")
         super().__init__(input_shape, (channels, angles, detectors))
-        self.extent = extent
+        self.extent, self._padded = extent, 3 * height // 2
         self._transforms: dict[torch.device, Any] = {}
         self._transform(torch.device("cpu"))
 
@@ -379,6 +370,36 @@ class Tomography(LinearOperator):
     def initial(self, y: Tensor) -> Tensor:
         """Return the filtered back-projection of y."""
         return self.fbp(y)
+
+    @cached_property
+    def _symbol(self) -> Tensor:
+        """c / |omega|, which A^T A multiplies the spectrum by on the plane (Natterer 1986, theorem II.1.5).
+
+        With pixels of side h and detector cells of width w, c = h^2 / w * angles / pi. At omega = 0 stands the mean over
+        the square of frequencies that 0 represents.
+        """
+        _, angles, _ = self.output_shape
+        pixel = 2 * self.extent / self.input_shape[1]
+        cell = self._transform(torch.device("cpu")).geometry.det_partition.cell_sides[0].item()
+        frequency = torch.fft.fftfreq(self._padded, pixel, dtype=torch.float64)
+        distance = torch.hypot(frequency[:, None], frequency[: self._padded // 2 + 1])
+        distance[0, 0] = frequency[1] / (4 * math.asinh(1))
+        return pixel**2 / cell * angles / math.pi / distance
+
+    def preconditioner(self, weight: float, rho: float) -> Callable[[Tensor], Tensor]:
+        """Return Z^T (weight B + rho I)^{-1} Z, with B the convolution that A^T A is on the plane and Z zero padding.
+
+        Padding the sides by half saves one CG iteration or two; more does not help, nor do a finer model of pixels, cells
+        and angles in B.
+        """
+        sides = (self._padded, self._padded)
+        inverse = 1 / (weight * self._symbol + rho)
+        _, height, width = self.input_shape
+
+        def solve(r: Tensor) -> Tensor:
+            return torch.fft.irfft2(torch.fft.rfft2(r, s=sides) * inverse.to(r), s=sides)[..., :height, :width]
+
+        return solve
 
 
 def _identity(input_shape: tuple[int, ...], seed: int) -> Identity:
