@@ -127,15 +127,13 @@ class LPN(Denoiser):
         ordinary first-order graph: it runs under `no_grad`, in bfloat16 autocast and through `torch.compile`.
         Raises ValueError where the shape of x does not fit.
         """
+        return self.prox_and_potential(x)[0]
+
+    def prox_and_potential(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return f(x) and psi(x), which comes at no cost: its chain is the first half of the gradient's."""
         resized = self._resized(x)
-        shapes, slopes = [], []
-        z = _apply(self.lin[0], x)
-        for i, layer in enumerate(self.lin[1:-1]):
-            y, slope = _SoftplusPair.apply(z, self.beta)
-            shapes.append(y.shape)
-            slopes.append(slope)
-            z = _apply(layer, y) + _apply(self.res[i], resized[i])
-        slopes.append(torch.sigmoid(self.beta * z))
+        z, shapes, slopes = self._chain(x, resized)
+        potential = z[:, 0] + self.alpha * x.flatten(1).square().sum(1)
 
         last = len(self.lin) - 1  # the output layer, whose skip (if any) is res[last - 1]
         grad_y = self.lin[last].weight.view(1, *slopes[-1].shape[1:])
@@ -153,18 +151,25 @@ class LPN(Denoiser):
         for size, grad in grads.items():
             matrix = getattr(self, f"resize_{size}")
             grad_x = grad_x + matrix.T @ grad @ matrix
-        return grad_x
+        return grad_x, potential
 
     def potential(self, x: Tensor) -> Tensor:
         """Return psi(x) as (N,), for x of shape (N, *input_shape). Raises ValueError where the shape does not fit."""
-        resized = self._resized(x)
+        z, _, _ = self._chain(x, self._resized(x))
+        return z[:, 0] + self.alpha * x.flatten(1).square().sum(1)
+
+    def _chain(self, x: Tensor, resized: list[Tensor]) -> tuple[Tensor, list[torch.Size], list[Tensor]]:
+        """Return the output of the main chain, and the shape and slope of every activation."""
+        shapes, slopes = [], []
         z = _apply(self.lin[0], x)
         for i, layer in enumerate(self.lin[1:]):
-            y, _ = _SoftplusPair.apply(z, self.beta)
+            y, slope = _SoftplusPair.apply(z, self.beta)
+            shapes.append(y.shape)
+            slopes.append(slope)
             z = _apply(layer, y)
             if i < len(self.res):
                 z = z + _apply(self.res[i], resized[i])
-        return z[:, 0] + self.alpha * x.flatten(1).square().sum(1)
+        return z, shapes, slopes
 
     def constrained_weights(self) -> list[nn.Parameter]:
         """Return the weights that must be >= 0 for psi to be convex: all of the main chain but the first layer's."""

@@ -28,10 +28,10 @@ class PatchLPN(Denoiser):
         model: the LPN of one patch.
         mode: "exact" or "paper".
         stride: distance between patches, by default half a patch; in exact mode it must divide the size of a patch.
-        batch: patches that are computed at once.
+        batch: patches that are computed at once; by default as many as a CPU's cache holds, or 256 on a GPU.
     """
 
-    def __init__(self, model: LPN, mode: str = "exact", stride: int | None = None, batch: int = 32) -> None:
+    def __init__(self, model: LPN, mode: str = "exact", stride: int | None = None, batch: int | None = None) -> None:
         channels, size, _ = model.input_shape
         super().__init__(model.config | {"mode": mode, "stride": stride or size // 2}, (channels, None, None))
         self.model, self.mode, self.size, self.stride, self.batch = model, mode, size, stride or size // 2, batch
@@ -51,14 +51,19 @@ class PatchLPN(Denoiser):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return f(x), for (N, C, H, W). Raises UserError where the channels don't fit or a side is too small."""
+        return self.prox_and_potential(x)[0]
+
+    def prox_and_potential(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return f(x) and psi_image(x), which means nothing in paper mode."""
         padded, inside = self._padded(x)
         corners = self._corners(padded)
-        patches = torch.cat([self.model(part) for part in self._patches(padded, corners)]).split(len(x))
+        parts = [self.model.prox_and_potential(part) for part in self._patches(padded, corners)]
+        proxes, potentials = (torch.cat(values) for values in zip(*parts, strict=True))
         total, count = torch.zeros_like(padded), torch.zeros_like(padded[:1, :1])
-        for (top, left), patch in zip(corners, patches, strict=True):
+        for (top, left), patch in zip(corners, proxes.split(len(x)), strict=True):
             total[..., top : top + self.size, left : left + self.size] += patch
             count[..., top : top + self.size, left : left + self.size] += 1
-        return (total / count.clamp_min(1))[inside]
+        return (total / count.clamp_min(1))[inside], self._mean(potentials, len(x))
 
     def potential(self, x: Tensor) -> Tensor:
         """Return psi_image(x) as (N,). Raises UserError in paper mode, which has no potential."""
@@ -66,7 +71,11 @@ class PatchLPN(Denoiser):
             raise UserError("the count-normalised patch average ('mode: paper') is no gradient: it has no potential.")
         padded, _ = self._padded(x)
         values = [self.model.potential(part) for part in self._patches(padded, self._corners(padded))]
-        return torch.cat(values).view(-1, len(x)).sum(0) / (self.size // self.stride) ** 2
+        return self._mean(torch.cat(values), len(x))
+
+    def _mean(self, potentials: Tensor, images: int) -> Tensor:
+        """Return 1/c times the sum over patches, (images,)."""
+        return potentials.view(-1, images).sum(0) / (self.size // self.stride) ** 2
 
     def _padded(self, x: Tensor) -> tuple[Tensor, Any]:
         """Return the image that patches are cut from, and where x lies in it."""
@@ -88,7 +97,7 @@ class PatchLPN(Denoiser):
 
     def _patches(self, x: Tensor, corners: list[tuple[int, int]]) -> Iterator[Tensor]:
         """Yield batches of patches, all images of a corner before the next corner."""
-        per_batch = max(1, self.batch // len(x))
+        per_batch = max(1, (self.batch or (8 if x.device.type == "cpu" else 256)) // len(x))
         for i in range(0, len(corners), per_batch):
             part = corners[i : i + per_batch]
             yield torch.cat([x[..., top : top + self.size, left : left + self.size] for top, left in part])

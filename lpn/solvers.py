@@ -5,7 +5,6 @@ follows from the algorithm's penalty or step. Every solver yields one `Iterate` 
 and stopping are the caller's choice. LPN paper: Fang, Buchanan, Sulam, ICLR 2024, section 4.
 """
 
-import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -14,7 +13,9 @@ from torch import Tensor
 
 from lpn.cg import conjugate_gradients
 from lpn.errors import UserError
+from lpn.networks import LPN
 from lpn.operators import LinearOperator
+from lpn.patches import PatchLPN
 
 Prox = Callable[[Tensor], Tensor]
 
@@ -101,7 +102,9 @@ def box(x: Tensor) -> Tensor:
     return x.clamp(0, 1)
 
 
-def admm(problem: Problem, prox: Prox, x: Tensor, *, rho: float, order: str = "132", splits: tuple[Prox, ...] = ()) -> Iterator[Iterate]:
+def admm(
+    problem: Problem, prox: Prox, x: Tensor, *, rho: float, order: str = "132", splits: tuple[Prox, ...] = ()
+) -> Iterator[Iterate]:
     """Plug-and-play ADMM with scaled duals; F has the weight w = rho.
 
         1:  x   = argmin_x s ||A x - y||^2 + rho/2 sum_i ||x - z_i + u_i||^2
@@ -174,17 +177,19 @@ def gradient_step(problem: Problem, denoiser: Prox, x: Tensor, *, rho: float) ->
 SOLVERS: dict[str, Callable[..., Iterator[Iterate]]] = {"admm": admm, "pgd": pgd, "gradient_step": gradient_step}
 
 
-class Regulariser:
-    """The exact value of an LPN's regulariser along an algorithm, in float64.
+class ExactProx:
+    """An LPN as the denoiser of a solver, which knows the exact value of its regulariser at every output.
 
-    Since z = f(v) is known, f^{-1}(z) = v needs no inversion:  R(z) = <z, v> - 1/2 ||z||^2 - psi(v).
+    Since z = f(v), f^{-1}(z) = v needs no inversion:  R(z) = <z, v> - 1/2 ||z||^2 - psi(v)  (LPN paper, eq. 3.5), and psi(v)
+    is a by-product of f(v). psi has a relative rounding error of about 1e-7 in float32; a float64 model has none to speak of.
     """
 
-    def __init__(self, model: torch.nn.Module) -> None:
-        self.model = copy.deepcopy(model).double()
+    def __init__(self, model: LPN | PatchLPN) -> None:
+        self.model = model
 
-    @torch.no_grad()
-    def __call__(self, iterate: Iterate) -> Tensor:
-        """Return R(z), (N,)."""
-        z, v = iterate.z.double(), iterate.v.double()
-        return (z * v).flatten(1).sum(1) - _squared(z) / 2 - self.model.potential(v)
+    def __call__(self, v: Tensor) -> Tensor:
+        """Return z = f(v) and keep R(z), (N,), as `regulariser`."""
+        z, potential = self.model.prox_and_potential(v)
+        a, b = z.double(), v.double()
+        self.regulariser = (a * b).flatten(1).sum(1) - _squared(a) / 2 - potential
+        return z

@@ -32,7 +32,7 @@ from lpn.metrics import psnr, ssim
 from lpn.networks import LPN
 from lpn.operators import LinearOperator, build_operator
 from lpn.patches import PatchLPN
-from lpn.solvers import SOLVERS, Iterate, Problem, Regulariser, box
+from lpn.solvers import SOLVERS, ExactProx, Iterate, Problem, box
 
 PROBLEM_KEYS = ("scale", "tolerance", "cg_iterations")
 
@@ -56,12 +56,15 @@ def make_prox(
     config = {key: value for key, value in config.items() if key != "model"}
     if model is None:
         return build_denoiser(config)
-    network = load_model(model).to(device)
+    network = load_model(model).to(device, memory_format=torch.channels_last)
     if network.input_shape[0] != shape[0]:
         raise UserError(f"{model} takes images of {network.input_shape[0]} channels; those of this problem have {shape[0]}.")
-    if isinstance(network, LPN) and network.input_shape != shape:
-        return PatchLPN(network, config.get("mode", "exact"), config.get("stride"))
-    return network
+    if not isinstance(network, LPN):
+        return network
+    if network.input_shape == shape:
+        return ExactProx(network)
+    patches = PatchLPN(network, config.get("mode", "exact"), config.get("stride"))
+    return ExactProx(patches) if patches.mode == "exact" else patches
 
 
 def start_solver(
@@ -81,12 +84,14 @@ def start_solver(
     return problem, iterates, options["rho"] if "rho" in options else 1 / options["step"]
 
 
-def describe(iterate: Iterate, problem: Problem, regulariser: Regulariser | None, weight: float) -> dict[str, np.ndarray]:
+def describe(
+    iterate: Iterate, problem: Problem, prox: Callable[[Tensor], Tensor], weight: float
+) -> dict[str, np.ndarray]:
     """Return what is recorded of an iteration besides the image quality, one value an image."""
     values = {"primal": iterate.primal, "dual": iterate.dual, "cg_iterations": iterate.cg_iterations}
     values["data_term"] = problem.data_term(iterate.x)
-    if regulariser:
-        values["regulariser"] = regulariser(iterate)
+    if isinstance(prox, ExactProx):
+        values["regulariser"] = prox.regulariser
         values["objective"] = values["data_term"].double() + weight * values["regulariser"]
     return {name: value.double().cpu().numpy() for name, value in values.items()}
 
@@ -111,8 +116,6 @@ def reconstruct(
     operator = build_operator(spec["operator"], tuple(x.shape[1:]), spec["seed"])
     prox = make_prox(method["prox"], model, tuple(x.shape[1:]), device)
     problem, iterates, weight = start_solver(method, operator, y, x, prox)
-    exact = detailed and (isinstance(prox, LPN) or (isinstance(prox, PatchLPN) and prox.mode == "exact"))
-    regulariser = Regulariser(prox) if exact else None
     rows = []
     steps = tqdm(islice(iterates, method["iterations"]), total=method["iterations"], unit="iteration", mininterval=5)
     for number, iterate in enumerate(steps, 1):
@@ -121,7 +124,7 @@ def reconstruct(
         x = iterate.x.clamp(0, 1) if spec["clip"] else iterate.x
         if detailed or number == method["iterations"]:
             row = {"image": images, "iteration": number} | quality(x, truth)
-            rows.append(pd.DataFrame(row | (describe(iterate, problem, regulariser, weight) if detailed else {})))
+            rows.append(pd.DataFrame(row | (describe(iterate, problem, prox, weight) if detailed else {})))
     return x, pd.concat(rows)
 
 
