@@ -53,7 +53,7 @@ report: $(READY) ## one self-contained HTML page of the run that CONFIG names (c
 	$(SNAKEMAKE) --report results/$(RUN)/report.html
 
 lock: $(READY) ## write requirements.lock anew from pyproject.toml
-	uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-header --no-annotate pyproject.toml --output-file requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-header --no-annotate pyproject.toml --output-file requirements.lock
 
 clean: ## remove the results and logs of the demo; data/ and other runs stay
 	rm -rf results/demo logs/demo
