@@ -1,5 +1,6 @@
 """A copy of the project with a small configuration, in which workflows run for real."""
 
+import itertools
 import os
 import re
 import shutil
@@ -25,7 +26,7 @@ LAPLACIAN = {
 TINY = {
     "run": "tiny",
     "label": "tiny test run",
-    "data": {"folder": "data", "mirrors": []},
+    "data": {"folder": "data", "mirrors": [], "counts": {}},
     "models": {
         "laplacian_l2": LAPLACIAN | {"phases": [{"loss": "l2", "steps": 300, "lr": 1e-2}]},
         "laplacian_pm": LAPLACIAN
@@ -38,6 +39,25 @@ TINY = {
             "batch_size": 4,
             "validation_images": 2,
             "phases": [{"loss": "l1", "steps": 5, "lr": 1e-3}],
+        },
+        "faces": {
+            "network": {"name": "lpn_128", "channels": 3, "hidden": 2, "size": 16, "alpha": 0.1},
+            "data": "celeba",
+            "sigma": 0.1,
+            "seed": 0,
+            "batch_size": 2,
+            "validation_images": 2,
+            "phases": [{"loss": "l1", "steps": 3, "lr": 1e-3}],
+        },
+        "dncnn": {
+            "network": {"name": "dncnn", "channels": 3, "depth": 3, "hidden": 4},
+            "data": "celeba",
+            "patch": 16,
+            "sigma": 0.1,
+            "seed": 0,
+            "batch_size": 2,
+            "validation_images": 2,
+            "phases": [{"loss": "l2", "steps": 3, "lr": 1e-3, "final_lr": 1e-4}],
         },
     },
     "certificate": {"points": 4, "lanczos_steps": 5, "inversion_tolerance": 1e-3, "seed": 0},
@@ -53,6 +73,46 @@ TINY = {
         "seed": 0,
         "inversion": {"method": "newton_cg", "tolerance": 1e-6, "max_iterations": 100},
         "perturbations": {"gaussian": {"levels": [0, 0.1], "rows": [0], "symbol": "s"}},
+    },
+    "inverse": {
+        "images_per_job": 2,
+        "tuning_images": 1,
+        "methods": {
+            "observation": {"title": "Observed", "solver": "observation"},
+            "tv": {
+                "title": "TV",
+                "solver": "admm",
+                "prox": {"name": "tv", "weight": 0.05},
+                "rho": 0.1,
+                "scale": 0.5,
+                "iterations": 2,
+                "tune": {"prox.weight": [0.05, 0.1]},
+            },
+            "lpn": {
+                "title": "LPN",
+                "solver": "admm",
+                "prox": {"model": "faces"},
+                "rho": 0.1,
+                "scale": 0.5,
+                "iterations": 2,
+                "box": True,
+            },
+            "dncnn": {"title": "DnCNN", "solver": "pgd", "prox": {"model": "dncnn"}, "scale": 0.5, "iterations": 2},
+        },
+        "experiments": {
+            "deblur": {
+                "title": "Deblurring",
+                "table": "deblurring",
+                "data": "celeba",
+                "images": 3,
+                "operator": {"name": "blur", "sigma": 1.0},
+                "noise": 0.02,
+                "seed": 0,
+                "clip": False,
+                "shown": [0, 2],
+                "methods": {"observation": {}, "tv": {}, "lpn": {}, "dncnn": {}},
+            },
+        },
     },
 }
 
@@ -88,7 +148,7 @@ class Project:
 
 
 def copy_project(folder: Path) -> Project:
-    """Copy what git tracks or would track, with the tiny configuration and made images in place of MNIST."""
+    """Copy what git tracks or would track, with the tiny configuration and made images in place of MNIST and CelebA."""
     names = ["workflow", "scripts", "lpn", "config", "environment.yml"]
     for name in names:
         source = ROOT / name
@@ -96,9 +156,11 @@ def copy_project(folder: Path) -> Project:
         copy(source, folder / name, **({"ignore": shutil.ignore_patterns("__pycache__")} if source.is_dir() else {}))
     project = Project(folder)
     project.write_config(TINY)
-    (folder / "data/prepared").mkdir(parents=True)
-    images = np.random.default_rng(0).integers(0, 256, (60000, 28, 28)).astype(np.uint8)
-    np.save(folder / "data/prepared/mnist.npy", images)
+    shapes = {"mnist": (10, 1, 28, 28), "celeba": (4, 3, 32, 32)}
+    for (name, shape), split in itertools.product(shapes.items(), ("train", "validation", "test")):
+        place = folder / "data/prepared" / name
+        place.mkdir(parents=True, exist_ok=True)
+        np.save(place / f"{split}.npy", np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8))
     return project
 
 

@@ -11,7 +11,7 @@ from .conftest import ROOT, TINY
 
 sys.path.insert(0, str(ROOT / "workflow"))
 
-from config_check import check_config
+from config_check import check_config, prune
 
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 
@@ -24,10 +24,12 @@ def merged(base: dict, update: dict) -> dict:
     return result
 
 
-@pytest.mark.parametrize("name", ["config", "demo"])
+@pytest.mark.parametrize("name", ["config", "demo", "subset"])
 def test_shipped_configurations_are_valid(name: str) -> None:
     paper = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-    check_config(merged(paper, yaml.safe_load((ROOT / f"config/{name}.yaml").read_text())), SCHEMA)
+    config = merged(paper, yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()))
+    prune(config)
+    check_config(config, SCHEMA)
 
 
 def test_every_key_is_described() -> None:
@@ -43,16 +45,19 @@ def test_every_key_is_described() -> None:
     schema = yaml.safe_load(SCHEMA.read_text())
     walk(schema, "config")
     walk(schema["$defs"]["model"], "models.*")
+    walk(schema["$defs"]["method"], "inverse.methods.*")
 
 
 def test_every_key_is_explained_to_people() -> None:
     text = (ROOT / "config/README.md").read_text()
     schema = yaml.safe_load(SCHEMA.read_text())
-    for section in ("certificate", "laplacian", "mnist", "data"):
+    for section in ("certificate", "laplacian", "mnist", "data", "inverse"):
         for key in schema["properties"][section]["properties"]:
             assert f"`{key}`" in text or f"`{section}.{key}" in text, f"{section}.{key}"
-    for key in schema["$defs"]["model"]["properties"]:
-        assert f"`{key}`" in text, key
+    experiment = schema["properties"]["inverse"]["properties"]["experiments"]["additionalProperties"]
+    for part in (schema["$defs"]["model"], schema["$defs"]["method"], experiment):
+        for key in part["properties"]:
+            assert f"`{key}`" in text, key
 
 
 @pytest.mark.parametrize(
@@ -78,12 +83,30 @@ def test_every_key_is_explained_to_people() -> None:
         ),
         ({"models": {"mnist": {"validate_every": 150}}}, r"'models\.mnist\.validate_every' must be a multiple"),
         ({"run": "../elsewhere"}, r"'run'"),
+        ({"models": {"faces": {"network": {"channels": 1}}}}, r"'models\.faces\.network' does not fit the data celeba"),
+        ({"models": {"faces": {"patch": 8}}}, r"'models\.faces\.patch' is the side of training patches"),
+        ({"models": {"faces": {"crops": 4}}}, r"'models\.faces\.batch_size' must be a multiple of 'crops'"),
+        ({"inverse": {"experiments": {"deblur": {"shown": [7]}}}}, r"deblur\.shown' shows image 7, but .* has 3"),
+        ({"inverse": {"experiments": {"deblur": {"methods": {"x": {}}}}}}, r"deblur\.methods\.x' has no 'solver'"),
+        ({"inverse": {"methods": {"lpn": {"prox": {"model": "x"}}}}}, r"lpn\.prox\.model' names the model 'x'"),
+        ({"inverse": {"methods": {"lpn": {"prox": {"model": "mnist"}}}}}, r"takes images of another number of channels"),
+        ({"inverse": {"methods": {"lpn": {"prox": {"name": "tv"}}}}}, r"either a 'model' or a classical denoiser"),
+        ({"inverse": {"experiments": {"deblur": {"operator": {"kernel": 1}}}}}, r"unknown key 'kernel'"),
     ],
 )
 def test_faults_are_named(update: dict, message: str) -> None:
     with pytest.raises(SystemExit, match=message) as info:
         check_config(merged(TINY, update), SCHEMA)
     assert "config/README.md" in str(info.value)
+
+
+def test_null_switches_off() -> None:
+    off = {"models": {"dncnn": None}, "inverse": {"experiments": {"deblur": {"methods": {"dncnn": None}}}}}
+    config = merged(TINY, off)
+    prune(config)
+    assert "dncnn" not in config["models"]
+    assert list(config["inverse"]["experiments"]["deblur"]["methods"]) == ["observation", "tv", "lpn"]
+    check_config(config, SCHEMA)
 
 
 def test_tiny_configuration_is_valid(tmp_path: Path) -> None:
