@@ -165,7 +165,7 @@ def pgd(problem: Problem, prox: Prox, x: Tensor, *, step: float | None = None) -
 def gradient_step(problem: Problem, denoiser: Prox, x: Tensor, *, rho: float) -> Iterator[Iterate]:
     """Gradient-step plug-and-play:  z = denoiser(x) = x - grad g(x),  x = argmin s ||A x - y||^2 + rho/2 ||x - z||^2.
 
-    Proximal gradient descent on s ||A x - y||^2 + rho g(x), with the roles of the terms exchanged (Hurault et al. 2022, eq. 8).
+    Proximal gradient descent on s ||A x - y||^2 + rho g(x), the roles of the terms exchanged (Hurault et al. 2022, eq. 8).
     """
     solve = problem.proximal(rho)
     while True:
@@ -181,7 +181,7 @@ class ExactProx:
     """An LPN as the denoiser of a solver, which knows the exact value of its regulariser at every output.
 
     Since z = f(v), f^{-1}(z) = v needs no inversion:  R(z) = <z, v> - 1/2 ||z||^2 - psi(v)  (LPN paper, eq. 3.5), and psi(v)
-    is a by-product of f(v). psi has a relative rounding error of about 1e-7 in float32; a float64 model has none to speak of.
+    is a by-product of f(v). In float32 psi has a relative rounding error of about 1e-7.
     """
 
     def __init__(self, model: LPN | PatchLPN) -> None:

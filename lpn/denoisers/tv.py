@@ -15,7 +15,8 @@ def tv(weight: float, iterations: int = 100) -> Callable[[Tensor], Tensor]:
 
     def denoise(x: Tensor) -> Tensor:
         images = [
-            denoise_tv_chambolle(image, weight, eps=1e-5, max_num_iter=iterations, channel_axis=0) for image in x.cpu().numpy()
+            denoise_tv_chambolle(image, weight, eps=1e-5, max_num_iter=iterations, channel_axis=0)
+            for image in x.cpu().numpy()
         ]
         return torch.stack([torch.from_numpy(image) for image in images]).to(x)
 

@@ -19,7 +19,9 @@ PRIOR = {"Evaluating the learned prior of MNIST, gaussian"}
 LAPLACIAN_FIGURE = {"Drawing the Laplacian figure, compact"}
 GRID, VIOLIN = {"Drawing the MNIST grid figure, gaussian"}, {"Drawing the MNIST violin figure, gaussian"}
 TABLE = {name: f"Making the table {name}" for name in ("certificates", "laplacian", "mnist", "deblurring", "published")}
-MEASURE = {f"Measuring {part} of deblur, part {i}" for part, i in (("test images", 0), ("test images", 1), ("validation images", 0))}
+MEASURE = {
+    f"Measuring {part} of deblur, part {i}" for part, i in (("test images", 0), ("test images", 1), ("validation images", 0))
+}
 TUNE = {*(f"Tuning tv for deblur, grid point {i}" for i in range(2)), "Choosing the parameters of tv for deblur"}
 COMPARISON, CONVERGENCE = "Drawing the comparison figure of deblur", "Drawing the convergence figure of deblur"
 
@@ -27,7 +29,6 @@ COMPARISON, CONVERGENCE = "Drawing the comparison figure of deblur", "Drawing th
 def reconstruct(*methods: str) -> set[str]:
     """Return the jobs that reconstruct by some methods."""
     return {f"Reconstructing deblur by {method}, part {part}" for method in methods for part in range(2)}
-
 
 
 LAPLACIAN_RESULTS = {*CURVES.values(), *LAPLACIAN_FIGURE, TABLE["laplacian"], TABLE["published"]}

@@ -20,6 +20,7 @@ OUT = Path("results") / config["run"]
 LOGS = Path("logs") / config["run"]
 DATA = Path(os.environ.get("LPN_DATA", config["data"]["folder"]))
 MIRRORS = shlex.join(config["data"]["mirrors"])
+PUBLISHED = "config/published.yaml"
 PREPARED = Path(config["data"]["folder"]) / "prepared"
 PERTURBATIONS = list(config["mnist"]["perturbations"])
 EXPERIMENTS = config["inverse"]["experiments"]
@@ -287,7 +288,9 @@ def inverse_figure_spec(wildcards):
             "folder": str(OUT / "inverse" / wildcards.experiment),
             "title": experiment["title"],
             "methods": {name: method["title"] for name, method in METHODS[wildcards.experiment].items()},
-            "iterative": [n for n, method in METHODS[wildcards.experiment].items() if method["solver"] != "observation"],
+            "iterative": [
+                n for n, method in METHODS[wildcards.experiment].items() if method["solver"] != "observation"
+            ],
             "shown": experiment["shown"],
             "images_per_job": config["inverse"]["images_per_job"],
             "parts": len(parts(wildcards.experiment)),
@@ -296,30 +299,27 @@ def inverse_figure_spec(wildcards):
     )
 
 
-def result_files():
-    """Return the per-image metrics of every experiment."""
-    return [file for experiment in EXPERIMENTS for file in method_files(experiment, "{part}.csv")]
-
-
 def table_titles(table):
-    """Return experiments and methods of a table of results, with their titles."""
-    names = [name for name, experiment in EXPERIMENTS.items() if experiment["table"] == table]
-    titles = {name: {m: method["title"] for m, method in METHODS[name].items()} for name in names}
-    return canonical({"experiments": {name: EXPERIMENTS[name]["title"] for name in names}, "methods": titles})
+    """Return title, data and methods of a table's experiments."""
+    return {
+        name: {key: experiment[key] for key in ("title", "data")}
+        | {"methods": {method: settings["title"] for method, settings in METHODS[name].items()}}
+        for name, experiment in EXPERIMENTS.items()
+        if experiment["table"] == table
+    }
 
 
 def table_inputs(table):
     """Return the files that a table is made from."""
     if table in RESULT_TABLES:
-        names = [name for name, experiment in EXPERIMENTS.items() if experiment["table"] == table]
-        return [file for name in names for file in method_files(name, "{part}.csv")]
+        return [file for name in table_titles(table) for file in method_files(name, "{part}.csv")]
     curves = curve_files(laplacian_models())
     priors = expand(OUT / "mnist/prior/{perturbation}.csv", perturbation=PERTURBATIONS)
     return {
         "certificates": expand(OUT / "certificates/{model}.json", model=LPNS),
         "laplacian": curves,
         "mnist": priors,
-        "published": [*curves, *priors, *result_files()],
+        "published": [*curves, *priors],
     }[table]
 
 
@@ -334,9 +334,8 @@ def table_options(table):
     A param, so it takes wildcards alone: params that are derived from inputs do not trigger reruns.
     """
     if table in RESULT_TABLES:
-        return f"--titles {shlex.quote(table_titles(table))}"
-    options = {"laplacian": f"--shown {config['laplacian']['shown']}", "published": "--published config/published.yaml"}
-    return options.get(table, "")
+        return f"--titles {shlex.quote(json.dumps(table_titles(table)))}"
+    return f"--shown {config['laplacian']['shown']}" if table == "laplacian" else ""
 
 
 LAPLACIAN_FIGURES = expand(

@@ -2,7 +2,7 @@ rule table:
     input:
         files=lambda wildcards: table_inputs(wildcards.table),
         arrays=lambda wildcards: table_arrays(wildcards.table),
-        published=lambda wildcards: ("config/published.yaml" if wildcards.table == "published" else []),
+        published=lambda wildcards: PUBLISHED if wildcards.table in ["published", *RESULT_TABLES] else [],
     output:
         csv=OUT / "tables/{table}.csv",
         markdown=report(
@@ -26,9 +26,10 @@ rule table:
     params:
         label=config["label"],
         options=lambda wildcards: table_options(wildcards.table),
+        published=lambda wildcards, input: option("published", input.published),
         code=fingerprint("scripts/make_table.py"),
     message:
         "Making the table {wildcards.table}"
     shell:
         "python scripts/make_table.py {wildcards.table} {input.files:q} --label {params.label:q} "
-        "{params.options} --output {output.csv:q} > {log:q} 2>&1"
+        "{params.options} {params.published} --output {output.csv:q} > {log:q} 2>&1"
