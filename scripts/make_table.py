@@ -133,7 +133,9 @@ def published_results(path: Path, experiment: str, data: str) -> list[dict[str, 
     for entry in yaml.safe_load(path.read_text())["results"]:
         for method, value in entry["psnr_ssim"].get(experiment, {}).items() if entry["data"] == data else ():
             quality = value if isinstance(value, dict) else dict(zip(("psnr_mean", "ssim_mean"), value, strict=True))
-            rows.append({"method": method, "source": entry["source"]} | quality | {"images": entry["images"]})
+            rows.append(
+                {"method": method, "source": entry["source"]} | quality | {"images": entry["images"], "scale": "published"}
+            )
     return rows
 
 
@@ -154,6 +156,7 @@ def reconstruction(files: list[Path], args: Namespace) -> pd.DataFrame:
                 "ssim_std": frame.ssim.std(ddof=0),
                 "psnr_below_best": (frame.best_psnr - frame.psnr).max(),
                 "images": len(frame),
+                "scale": args.label,
             }
             for title, frame in ((title, frames[f"{name}/{method}"]) for method, title in experiment["methods"].items())
         ]
@@ -197,7 +200,7 @@ def main() -> None:
     arguments.add_argument("--output", required=True, type=Path, help="CSV file; .md and .tex are written beside it")
     args = arguments.parse_args()
     table = TABLES[args.table](args.files, args)
-    write_table(table.assign(scale=args.label), args.output)
+    write_table(table if "scale" in table else table.assign(scale=args.label), args.output)
 
 
 if __name__ == "__main__":
