@@ -74,6 +74,40 @@ def _write_images(path: Path, images: np.ndarray | list[Callable[[], np.ndarray]
     array.flush()
 
 
+# Trained models
+
+
+def fetch_model(source: str) -> Path:
+    """Return the file of a trained model.
+
+    Args:
+        source: a path, a URL, or drive:FOLDER_ID/PATH for a file of a public Google Drive folder, such as that of the LPN
+            paper's authors, drive:1qtOra7EDas8gDXGHMsCfSjjIqdvnnb5E/PATH.
+
+    Raises UserError where there is no such file; for Google Drive it lists those that are there.
+    """
+    try:
+        if source.startswith("drive:"):
+            import gdown
+
+            drive, _, name = source.removeprefix("drive:").partition("/")
+            folder = _cache() / "models" / drive
+            gdown.download_folder(id=drive, output=str(folder), resume=True)
+            path, others = folder / name, sorted(str(file.relative_to(folder)) for file in folder.rglob("*.pt"))
+        elif "://" in source:
+            path, others = _download(source, _cache() / "models" / hashlib.sha256(source.encode()).hexdigest()[:16]), []
+        else:
+            path, others = Path(source), sorted(map(str, Path(source).parent.glob("*.pt")))
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
+        raise UserError(
+            f"the model {source} could not be had ({str(error).strip() or type(error).__name__}). Download it by hand, and "
+            "put its path into the model's config key 'source'."
+        ) from error
+    if not path.is_file():
+        raise UserError(f"the model {source} does not exist; its folder has: {', '.join(others) or 'no .pt files'}.")
+    return path
+
+
 # MNIST
 
 
@@ -129,6 +163,11 @@ def _torchvision_mirrors() -> list[str]:
     from torchvision.datasets import MNIST
 
     return MNIST.mirrors
+
+
+def _cache() -> Path:
+    """Return the folder of downloads that several runs may share."""
+    return Path(os.environ.get("LPN_DOWNLOADS", Path.home() / ".cache/lpn"))
 
 
 def _download(url: str, folder: str | Path) -> Path:
@@ -242,7 +281,7 @@ def _celeba_file(name: str, place: Path, mirrors: list[str]) -> Path:
     from torchvision.datasets import CelebA
 
     drive_id, md5 = next((entry[0], entry[1]) for entry in CelebA.file_list if entry[2] == name)
-    cache = Path(os.environ.get("LPN_DOWNLOADS", Path.home() / ".cache/lpn"))
+    cache = _cache()
     if (cache / name).exists() and _md5(cache / name) == md5:
         return cache / name
     problems = []
@@ -332,7 +371,7 @@ def _mayo_slice(path: Path) -> np.ndarray:
 
 
 def _mayo_download(place: Path) -> Path:
-    cache = Path(os.environ.get("LPN_DOWNLOADS", Path.home() / ".cache/lpn")) / "mayoct"
+    cache = _cache() / "mayoct"
     try:
         import gdown
 

@@ -3,12 +3,12 @@
 examples:
   python scripts/make_table.py certificates --label demo --output tables/certificates.csv results/demo/certificates/*.json
   python scripts/make_table.py laplacian --label demo --shown 3.5 --output laplacian.csv results/demo/laplacian/curves/*.csv
-  python scripts/make_table.py mnist --label demo --output mnist.csv results/demo/mnist/prior/gaussian.csv
+  python scripts/make_table.py mnist --label demo --output mnist.csv results/demo/mnist/prior/mnist/*.csv
   python scripts/make_table.py deblurring --label demo --output deblurring.csv results/demo/inverse/*/*/0.csv
       --titles '{"deblur_1_0.02": {"title": "Deblurring", "data": "celeba", "methods": {"lpn": "LPN"}}}'
       --published config/published.yaml
   python scripts/make_table.py published --label demo --published config/published.yaml --output published.csv
-      results/demo/laplacian/curves/*.csv results/demo/mnist/prior/*.csv
+      results/demo/laplacian/curves/*.csv results/demo/mnist/prior/mnist/*.csv
 """
 
 import json
@@ -61,7 +61,7 @@ def auc(clean: np.ndarray, corrupted: np.ndarray) -> float:
 
 
 def mnist(files: list[Path], args: Namespace) -> pd.DataFrame:
-    """One row a perturbation and level: mean and standard deviation of R, shifted to minimum 0 over the perturbation.
+    """One row a model, perturbation and level: mean and standard deviation of R, shifted to minimum 0 over the perturbation.
 
     `auc` is that of R for telling the level from the first one.
     """
@@ -73,6 +73,7 @@ def mnist(files: list[Path], args: Namespace) -> pd.DataFrame:
         for level, residual in zip(shifted, residuals, strict=True):
             rows.append(
                 {
+                    "model": path.parent.name,
                     "perturbation": path.stem,
                     "level": level,
                     "prior_mean": shifted[level].mean(),
@@ -105,7 +106,9 @@ def measure(quantity: str, arguments: dict[str, Any], frames: dict[str, pd.DataF
 
 def published(files: list[Path], args: Namespace) -> pd.DataFrame:
     """One row a published value: it, ours, and the source."""
-    frames = {path.stem: pd.read_csv(path, index_col="image" if path.parent.name == "prior" else None) for path in files}
+    frames = {
+        path.stem: pd.read_csv(path, index_col="image" if path.parent.parent.name == "prior" else None) for path in files
+    }
     return pd.DataFrame(
         [
             {

@@ -38,6 +38,11 @@ def _model_problems(model: dict[str, Any], models: dict[str, Any]) -> list[str]:
         problems.append(f"network' does not fit the data {data}, which need {'lpn_128' if data in CHANNELS else name}.")
     elif network.get("channels", 1) != channels:
         problems.append(f"network' does not fit the data {data}, which need 'channels' {channels}.")
+    if "source" in model:
+        source = model["source"]
+        if "://" not in source and not source.startswith("drive:") and not Path(source).is_file():
+            problems.append(f"source' names the file {source}, which does not exist.")
+        return problems
     if convolutional != ("patch" in model):
         problems.append("patch' is the side of training patches: for dncnn and gradient_step, and for these alone.")
     if network["name"] == "gradient_step" and model.get("patch", 0) % 2:
@@ -104,10 +109,10 @@ def _reference_problems(config: dict[str, Any]) -> list[str]:
             seen.append(start)
     for name, model in models.items():
         problems += [f"key 'models.{name}.{sentence}" for sentence in _model_problems(model, models)]
-    references = {"mnist.model": [config["mnist"]["model"]]}
+    references = {"mnist.model": [config["mnist"]["model"]], "mnist.sensitivity": config["mnist"]["sensitivity"]}
     references |= {f"laplacian.figures.{figure}": names for figure, names in config["laplacian"]["figures"].items()}
     for key, names in references.items():
-        data = "mnist" if key == "mnist.model" else "laplace"
+        data = "mnist" if key.startswith("mnist") else "laplace"
         for name in names:
             if name not in models:
                 problems.append(f"key '{key}' names the model '{name}', which does not exist.")

@@ -69,6 +69,7 @@ TINY = {
     },
     "mnist": {
         "model": "mnist",
+        "sensitivity": [],
         "images": 4,
         "seed": 0,
         "inversion": {"method": "newton_cg", "tolerance": 1e-6, "max_iterations": 100},

@@ -15,7 +15,7 @@ TRAIN = {name: f"Training {name}" for name in TINY["models"]}
 LPNS = [name for name in TINY["models"] if name != "dncnn"]
 CERTIFY = {name: f"Certifying that {name} is a proximal operator" for name in LPNS}
 CURVES = {name: f"Evaluating the prox, potential and prior of {name}" for name in ("laplacian_l2", "laplacian_pm")}
-PRIOR = {"Evaluating the learned prior of MNIST, gaussian"}
+PRIOR = {"Evaluating the prior that mnist learned, gaussian"}
 LAPLACIAN_FIGURE = {"Drawing the Laplacian figure, compact"}
 GRID, VIOLIN = {"Drawing the MNIST grid figure, gaussian"}, {"Drawing the MNIST violin figure, gaussian"}
 TABLE = {name: f"Making the table {name}" for name in ("certificates", "laplacian", "mnist", "deblurring", "published")}

@@ -2,6 +2,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ DATA = Path(os.environ.get("LPN_DATA", config["data"]["folder"]))
 MIRRORS = shlex.join(config["data"]["mirrors"])
 PUBLISHED = "config/published.yaml"
 PREPARED = Path(config["data"]["folder"]) / "prepared"
+MNIST_MODELS = [config["mnist"]["model"], *config["mnist"]["sensitivity"]]
 PERTURBATIONS = list(config["mnist"]["perturbations"])
 EXPERIMENTS = config["inverse"]["experiments"]
 
@@ -35,17 +37,25 @@ def methods(experiment):
 METHODS = {experiment: methods(experiment) for experiment in EXPERIMENTS}
 
 
+def start_of(model):
+    """Return the model that a model's training starts from; None where there is none, or no training."""
+    settings = config["models"][model]
+    return None if "source" in settings else settings.get("init")
+
+
 def used_models():
     """Return the models that an experiment or a figure asks for, with those they start from, in the order of the config."""
-    used = {name for names in config["laplacian"]["figures"].values() for name in names} | {config["mnist"]["model"]}
+    used = {name for names in config["laplacian"]["figures"].values() for name in names} | {*MNIST_MODELS}
     used |= {m["prox"]["model"] for ms in METHODS.values() for m in ms.values() if "model" in m.get("prox", {})}
     for name in list(used):
-        while name := config["models"][name].get("init"):
+        while name := start_of(name):
             used.add(name)
     return [name for name in config["models"] if name in used]
 
 
 MODELS = used_models()
+IMPORTED = [name for name in MODELS if "source" in config["models"][name]]
+TRAINED = [name for name in MODELS if name not in IMPORTED]
 LPNS = [name for name in MODELS if config["models"][name]["network"]["name"].startswith("lpn")]
 RESULT_TABLES = sorted({experiment["table"] for experiment in EXPERIMENTS.values()})
 TABLES = ["certificates", "laplacian", "mnist", *RESULT_TABLES, "published"]
@@ -114,8 +124,19 @@ def option(name, path):
 
 def init_model(wildcards):
     """Return the model that training starts from, if any."""
-    init = config["models"][wildcards.model].get("init")
+    init = start_of(wildcards.model)
     return model_file(init) if init else []
+
+
+def import_spec(wildcards):
+    """Return where a model comes from, and its architecture."""
+    return canonical({key: config["models"][wildcards.model][key] for key in ("source", "network")})
+
+
+def import_file(wildcards):
+    """Return the file of a model that is given by a path; those of other sources are downloaded by the job."""
+    source = config["models"][wildcards.model]["source"]
+    return [] if "://" in source or source.startswith("drive:") else source
 
 
 def checkpoint_folder(wildcards):
@@ -123,7 +144,7 @@ def checkpoint_folder(wildcards):
     ancestry, name = [], wildcards.model
     while name:
         ancestry.append(config["models"][name])
-        name = config["models"][name].get("init")
+        name = start_of(name)
     key = hashlib.sha256((fingerprint("scripts/train.py") + canonical(ancestry)).encode())
     return OUT / "checkpoints" / wildcards.model / key.hexdigest()[:16]
 
@@ -175,6 +196,13 @@ def perturbation_spec(wildcards):
             "seed": config["mnist"]["seed"],
         }
         | config["mnist"]["inversion"]
+    )
+
+
+def prior_files(format, models):
+    """Return the evaluated priors of models at all perturbations."""
+    return expand(
+        OUT / "mnist/prior/{model}/{perturbation}.{format}", model=models, perturbation=PERTURBATIONS, format=format
     )
 
 
@@ -314,7 +342,7 @@ def table_inputs(table):
     if table in RESULT_TABLES:
         return [file for name in table_titles(table) for file in method_files(name, "{part}.csv")]
     curves = curve_files(laplacian_models())
-    priors = expand(OUT / "mnist/prior/{perturbation}.csv", perturbation=PERTURBATIONS)
+    priors = prior_files("csv", MNIST_MODELS if table == "mnist" else MNIST_MODELS[:1])
     return {
         "certificates": expand(OUT / "certificates/{model}.json", model=LPNS),
         "laplacian": curves,
@@ -325,7 +353,7 @@ def table_inputs(table):
 
 def table_arrays(table):
     """Return the arrays that a table reads beside its files."""
-    return expand(OUT / "mnist/prior/{perturbation}.npz", perturbation=PERTURBATIONS) if table == "mnist" else []
+    return prior_files("npz", MNIST_MODELS) if table == "mnist" else []
 
 
 def table_options(table):

@@ -1,14 +1,14 @@
 rule mnist_prior:
     input:
-        unpack(lambda wildcards: certified(config["mnist"]["model"])),
+        unpack(lambda wildcards: certified(wildcards.model)),
         data=prepared_files("mnist"),
     output:
-        prior=OUT / "mnist/prior/{perturbation}.csv",
-        arrays=OUT / "mnist/prior/{perturbation}.npz",
+        prior=OUT / "mnist/prior/{model}/{perturbation}.csv",
+        arrays=OUT / "mnist/prior/{model}/{perturbation}.npz",
     log:
-        LOGS / "mnist_prior/{perturbation}.log",
+        LOGS / "mnist_prior/{model}_{perturbation}.log",
     benchmark:
-        LOGS / "benchmarks/mnist_prior_{perturbation}.tsv"
+        LOGS / "benchmarks/mnist_prior_{model}_{perturbation}.tsv"
     conda:
         "../../environment.yml"
     threads: 1
@@ -21,7 +21,7 @@ rule mnist_prior:
         data=lambda wildcards, input: data_option(input.data),
         code=fingerprint("scripts/mnist_prior.py"),
     message:
-        "Evaluating the learned prior of MNIST, {wildcards.perturbation}"
+        "Evaluating the prior that {wildcards.model} learned, {wildcards.perturbation}"
     shell:
         "python scripts/mnist_prior.py --spec {params.spec:q} --model {input.model:q} {params.data} "
         "--output {output.prior:q} --arrays {output.arrays:q} --threads {threads} > {log:q} 2>&1"
@@ -29,8 +29,8 @@ rule mnist_prior:
 
 rule mnist_figure:
     input:
-        prior=OUT / "mnist/prior/{perturbation}.csv",
-        arrays=OUT / "mnist/prior/{perturbation}.npz",
+        prior=OUT / "mnist/prior" / config["mnist"]["model"] / "{perturbation}.csv",
+        arrays=OUT / "mnist/prior" / config["mnist"]["model"] / "{perturbation}.npz",
         notebook="workflow/notebooks/mnist_{kind}.ipynb",
     output:
         pdf=OUT / "figures/mnist_{perturbation}_{kind}.pdf",

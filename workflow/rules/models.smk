@@ -11,6 +11,8 @@ rule train:
     benchmark:
         LOGS / "benchmarks/train_{model}.tsv"
     retries: 2
+    wildcard_constraints:
+        model="|".join(map(re.escape, TRAINED)) or "none",
     conda:
         "../../environment.yml"
     threads: 1
@@ -29,6 +31,33 @@ rule train:
     shell:
         "python scripts/train.py --spec {params.spec:q} {params.data} {params.init} --output {output.model:q} "
         "--log {output.log:q} --checkpoints {params.checkpoints:q} --threads {threads} > {log:q} 2>&1"
+
+
+rule import_model:
+    input:
+        import_file,
+    output:
+        model=OUT / "models/{model}/model.pt",
+        config=OUT / "models/{model}/model_config.json",
+    log:
+        LOGS / "import/{model}.log",
+    benchmark:
+        LOGS / "benchmarks/import_{model}.tsv"
+    retries: 2
+    wildcard_constraints:
+        model="|".join(map(re.escape, IMPORTED)) or "none",
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        spec=import_spec,
+        code=fingerprint("scripts/import_model.py"),
+    message:
+        "Importing {wildcards.model}"
+    shell:
+        "python scripts/import_model.py --spec {params.spec:q} --output {output.model:q} > {log:q} 2>&1"
 
 
 rule certify:
