@@ -85,12 +85,15 @@ def start_solver(
 
 
 def describe(iterate: Iterate, problem: Problem, prox: Callable[[Tensor], Tensor], weight: float) -> dict[str, np.ndarray]:
-    """Return what is recorded of an iteration besides the image quality, one value an image."""
+    """Return what is recorded of an iteration besides the image quality, one value an image.
+
+    The regulariser and the objective are those of z, where the regulariser is known; the data term is that of x.
+    """
     values = {"primal": iterate.primal, "dual": iterate.dual, "cg_iterations": iterate.cg_iterations}
     values["data_term"] = problem.data_term(iterate.x)
     if isinstance(prox, ExactProx):
         values["regulariser"] = prox.regulariser
-        values["objective"] = values["data_term"].double() + weight * values["regulariser"]
+        values["objective"] = problem.data_term(iterate.z).double() + weight * values["regulariser"]
     return {name: value.double().cpu().numpy() for name, value in values.items()}
 
 

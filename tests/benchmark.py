@@ -5,6 +5,8 @@
   laplacian        1,000 training steps of the 1-D network (batch 2000), beside autograd inside autograd, on one thread as
                    in the pipeline
   prior            inversion of 100 images at once, beside one SciPy `fmin_cg` call an image, to the same residual
+  inverse          ADMM on a blurred image, on tomography and on compressed sensing of a slice, beside unpreconditioned
+                   conjugate gradients to the same tolerance and, patch by patch, the gradient by autograd
 
 examples:
   python tests/benchmark.py
@@ -19,6 +21,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +36,13 @@ from lpn.data import laplace_batches
 from lpn.errors import run_cli
 from lpn.files import write_json
 from lpn.losses import LOSSES
+from lpn.metrics import psnr
 from lpn.networks import LPN, build_network
+from lpn.operators import LinearOperator, build_operator
+from lpn.patches import PatchLPN
 from lpn.prior import invert
 from lpn.seeds import torch_generator
+from lpn.solvers import ExactProx, Problem, admm, box
 from lpn.training import Trainer, make_schedule
 
 MNIST_VARIANTS = ("explicit, bf16", "explicit, fp32", "autograd in autograd, fp32")
@@ -168,7 +177,98 @@ def bench_prior(threads: int) -> dict[str, Any]:
     }
 
 
-BENCHMARKS = {"mnist_step": bench_mnist_step, "laplacian": bench_laplacian, "prior": bench_prior}
+INVERSE = {  # operator, noise and settings of ADMM, as in the paper, but for 20 iterations of compressed sensing
+    "deblurring": ({"name": "blur", "sigma": 1.0}, 0.02, {"scale": 0.5, "rho": 0.1, "iterations": 20}),
+    "tomography": (
+        {"name": "tomography", "angles": 200, "detectors": 400},
+        2.0,
+        {"scale": 1e-4, "rho": 0.05, "iterations": 15},
+    ),
+    "compressed sensing": (
+        {"name": "compressed_sensing", "measurements": 16384},
+        1e-3,
+        {"scale": 1.0, "rho": 0.05, "iterations": 20},
+    ),
+}
+
+
+@dataclass(frozen=True)
+class TimedProblem(Problem):
+    """A problem that keeps the seconds and the iterations of its x-steps."""
+
+    spent: dict[str, float] = field(default_factory=lambda: {"seconds": 0.0, "iterations": 0})
+
+    def proximal(self, rho: float) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Return the x-step of `Problem`, timed."""
+        solve = super().proximal(rho)
+
+        def timed(v: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+            begin = time.perf_counter()
+            x, iterations = solve(v, start)
+            self.spent["seconds"] += time.perf_counter() - begin
+            self.spent["iterations"] += int(iterations.sum())
+            return x, iterations
+
+        return timed
+
+
+def patch_model(image: Tensor) -> LPN:
+    """Return a narrow LPN of 64x64 patches, trained briefly on patches of the image."""
+    torch.manual_seed(0)
+    model = build_network({"name": "lpn_128", "channels": 1, "hidden": 32, "size": 64})
+    corners = torch.randint(0, image.shape[-1] - 63, (100, 8, 2), generator=torch.Generator().manual_seed(0)).tolist()
+    stages = make_schedule([{"loss": "l1", "steps": 100, "lr": 1e-3}], 64 * 64)
+    batches = [torch.cat([image[..., i : i + 64, j : j + 64] for i, j in step]) for step in corners]
+    trainer = Trainer(model, lambda step: batches[step], stages, sigma=0.1, seed=0, bf16=True)
+    for _ in batches:
+        trainer.step()
+    return trainer.model.eval().requires_grad_(False)
+
+
+def reconstruct(
+    operator: LinearOperator, x: Tensor, noise: float, prox: Callable, plain: bool, **admm_settings: Any
+) -> dict:
+    """Return the seconds and iterations of the x-steps, and the PSNR, of one reconstruction."""
+    y = operator(x)
+    y = y + noise * torch.randn(y.shape, generator=torch.Generator().manual_seed(0))
+    scale, rho, count = (admm_settings[name] for name in ("scale", "rho", "iterations"))
+    problem = TimedProblem(operator, y, scale, cg_iterations=200, preconditioned=not plain)
+    *_, final = islice(admm(problem, prox, operator.initial(y), rho=rho, splits=(box,)), count)
+    return problem.spent | {"psnr": float(psnr(final.x.numpy(), x.numpy())[0])}
+
+
+def bench_inverse(threads: int) -> dict[str, Any]:
+    """Reconstruct one image of each problem in both ways, from patches side by side."""
+    from skimage.data import shepp_logan_phantom
+    from skimage.transform import resize
+
+    phantom = torch.from_numpy(resize(shepp_logan_phantom(), (512, 512))).float()[None, None]
+    model = patch_model(phantom)
+    plain_model, plain = copy.deepcopy(model), plain_prox(model)
+    plain_model.prox_and_potential = lambda x: (plain(x), torch.zeros(len(x)))
+    proxes = {"ours": ExactProx(PatchLPN(model, stride=64)), "plain": PatchLPN(plain_model, stride=64, batch=1)}
+    results = {}
+    for name, (config, noise, settings) in INVERSE.items():
+        x = phantom[..., 64:448:3, 64:448:3] if name == "deblurring" else phantom
+        operator = build_operator(config, tuple(x.shape[1:]), 0)
+        last: dict[str, dict[str, float]] = {}
+
+        def job(variant: str, problem: tuple = (operator, x, noise), last: dict = last, settings: dict = settings) -> None:
+            last[variant] = reconstruct(*problem, proxes[variant], variant == "plain", **settings)
+
+        seconds = interleaved({variant: partial(job, variant) for variant in proxes}, 3, warm_up=0)
+        for variant, values in last.items():
+            results[f"{name}, {variant}"] = {
+                "seconds": seconds[variant],
+                "speedup": seconds["plain"] / seconds[variant],
+                "x_steps_speedup": last["plain"]["seconds"] / values["seconds"],
+                "cg_iterations": values["iterations"],
+                "psnr": values["psnr"],
+            }
+    return results
+
+
+BENCHMARKS = {"mnist_step": bench_mnist_step, "laplacian": bench_laplacian, "prior": bench_prior, "inverse": bench_inverse}
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ def reconstruct(*methods: str) -> set[str]:
 
 LAPLACIAN_RESULTS = {*CURVES.values(), *LAPLACIAN_FIGURE, TABLE["laplacian"], TABLE["published"]}
 MNIST_RESULTS = {*PRIOR, *GRID, *VIOLIN, TABLE["mnist"], TABLE["published"]}
-INVERSE_SHOWN = {COMPARISON, CONVERGENCE, TABLE["deblurring"], TABLE["published"]}
+INVERSE_SHOWN = {COMPARISON, CONVERGENCE, TABLE["deblurring"]}
 RECONSTRUCT = reconstruct("observation", "tv", "lpn", "dncnn")
 INVERSE_RESULTS = RECONSTRUCT | INVERSE_SHOWN
 CERTIFICATES = {*CERTIFY.values(), TABLE["certificates"]}
@@ -80,7 +80,10 @@ EDITS = {
     "comment": (replace("lpn/networks.py", "import torch\n", "import torch  # the tensor library\n"), set()),
     "docstring": (replace("lpn/networks.py", '"""Return psi(x)', '"""Return the potential psi(x)'), set()),
     "network": (replace("lpn/networks.py", "self.lin[1:]]", "list(self.lin)[1:]]"), EVERYTHING),
-    "training": (replace("lpn/training.py", "self.step_count += 1", "self.step_count += 1 * 1"), EVERYTHING),
+    "training": (
+        replace("lpn/training.py", "self.step_count += 1", "self.step_count += 1 * 1"),
+        {*TRAIN.values()} | CERTIFICATES | RESULTS | reconstruct("lpn", "dncnn") | INVERSE_SHOWN,
+    ),
     "prior": (
         replace("lpn/prior.py", "square().sum(1) / 2", "square().sum(1) * 0.5"),
         CERTIFICATES | RESULTS | reconstruct("lpn") | INVERSE_SHOWN,
@@ -119,7 +122,10 @@ EDITS = {
     "perturbation": (replace("lpn/perturb.py", "(0, 0, level, level)", "[0, 0, level, level]"), MNIST_RESULTS),
     "notebook": (notebook_cell, VIOLIN),
     "table": (replace("scripts/make_table.py", "std(ddof=0)", "std(ddof=1)"), set(TABLE.values())),
-    "published value": (replace("config/published.yaml", "published: 3.4", "published: 3.5"), {TABLE["published"]}),
+    "published value": (
+        replace("config/published.yaml", "published: 3.4", "published: 3.5"),
+        {TABLE["published"], TABLE["deblurring"]},
+    ),
     "Laplacian grid": (setting("laplacian", "grid", "points", value=31), LAPLACIAN_RESULTS),
     "MNIST levels": (setting("mnist", "perturbations", "gaussian", "levels", value=[0, 0.2]), MNIST_RESULTS),
     "range of errors": (setting("laplacian", "shown", value=1.0), LAPLACIAN_FIGURE | {TABLE["laplacian"]}),
