@@ -81,6 +81,8 @@ def test_every_key_is_explained_to_people() -> None:
             {"models": {"mnist": {"phases": [{"loss": "proximal_matching", "steps": 1, "lr": 1, "gamma": [2, 1]}]}}},
             r"'models\.mnist\.phases\.0': 1 steps can't hold 2 values",
         ),
+        ({"models": {"mnist": {"source": "nowhere.pt"}}}, r"'models\.mnist\.source' names the file nowhere\.pt"),
+        ({"mnist": {"sensitivity": ["laplacian_l2"]}}, r"'mnist\.sensitivity'.*not trained on mnist data"),
         ({"models": {"mnist": {"validate_every": 150}}}, r"'models\.mnist\.validate_every' must be a multiple"),
         ({"run": "../elsewhere"}, r"'run'"),
         ({"models": {"faces": {"network": {"channels": 1}}}}, r"'models\.faces\.network' does not fit the data celeba"),

@@ -119,6 +119,10 @@ EDITS = {
         setting("models", "dncnn", "phases", 0, "steps", value=4),
         {TRAIN["dncnn"]} | reconstruct("dncnn") | INVERSE_SHOWN,
     ),
+    "imported model": (
+        setting("models", "faces", "source", value="results/tiny/models/mnist/model.pt"),
+        {"Importing faces", CERTIFY["faces"], TABLE["certificates"]} | reconstruct("lpn") | INVERSE_SHOWN,
+    ),
     "perturbation": (replace("lpn/perturb.py", "(0, 0, level, level)", "[0, 0, level, level]"), MNIST_RESULTS),
     "notebook": (notebook_cell, VIOLIN),
     "table": (replace("scripts/make_table.py", "std(ddof=0)", "std(ddof=1)"), set(TABLE.values())),
