@@ -29,6 +29,16 @@ def _softplus(z: Tensor, beta: float) -> tuple[Tensor, Tensor]:
     return z.clamp_min(0).sub_(larger.log_(), alpha=1 / beta), slope
 
 
+def _negative_softplus(z: Tensor) -> tuple[Tensor, Tensor]:
+    """Return -softplus(-z) and sigmoid(-z), the slope of softplus at -z.
+
+    -softplus(-z) = log sigmoid(z), but for z where sigmoid(z) underflows, and that is z to rounding.
+    """
+    n = z.sigmoid()
+    slope = 1 - n
+    return torch.minimum(n.clamp_min_(torch.finfo(z.dtype).tiny).log_(), z), slope
+
+
 class _SoftplusPair(torch.autograd.Function):
     """`_softplus` with the gradients of both results from one sigmoid."""
 
@@ -203,22 +213,24 @@ class _ScalarProx(torch.autograd.Function):
         delta._i = beta (1 - s_i) z._i delta_i + s_i W_i^T delta._{i+1},
         dW_i = delta_{i+1} y._i^T + delta._{i+1} y_i^T,    dr_i = delta_{i+1} v^T + delta._{i+1} x^T
 
-    (tangents of the reverse mode: Griewank and Walther, Evaluating Derivatives, 2008, section 5.1). Samples are columns,
-    the layout in which a CPU multiplies narrow matrices fastest.
+    (tangents of the reverse mode: Griewank and Walther, Evaluating Derivatives, 2008, section 5.1). To save passes over
+    memory, -beta z_i and -beta y_i stand for z_i and y_i, beta z._i and beta y._i for the tangents: the factors move into
+    the small matrices. Samples are columns, the layout in which a CPU multiplies narrow matrices fastest.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, beta: float, first: Tensor, last: Tensor, last_skip: Tensor, *rest: Tensor) -> Tensor:
         layers = list(zip(rest[::3], rest[1::3], rest[2::3], strict=True))
         row = x.T
-        z = first @ row
+        z = (-beta * first) @ row
         values, slopes = [], []
-        for weight, skip, bias in layers:
-            value, slope = _softplus(z, beta)
+        for i, (weight, skip, bias) in enumerate(layers):
+            value, slope = _negative_softplus(z)
             values.append(value)
             slopes.append(slope)
-            z = torch.addmm(bias[:, None], skip, row).addmm_(weight, value)
-        slopes.append(z.mul_(beta).sigmoid_())
+            sign = 1 if i == len(layers) - 1 else -1  # of the last z only the slope is needed
+            z = torch.addmm((sign * beta * bias)[:, None], sign * beta * skip, row).addmm_(weight, value, alpha=-sign)
+        slopes.append(z.sigmoid_())
 
         deltas = [slopes[-1] * last.T]
         result = last_skip.expand(row.shape)
@@ -234,20 +246,21 @@ class _ScalarProx(torch.autograd.Function):
     def backward(ctx: Any, v: Tensor) -> tuple[Tensor | None, ...]:
         x, first, *rest = ctx.saved_tensors
         layers = list(zip(rest[::3], rest[1::3], strict=False))
-        tangents, tangent_values = [first @ v.T], []
+        direction, unit = ctx.beta * v.T, 1 / ctx.beta
+        tangents, tangent_values = [first @ direction], []
         for (weight, skip), slope in zip(layers, ctx.slopes, strict=False):
             tangent_values.append(slope * tangents[-1])
-            tangents.append((skip @ v.T).addmm_(weight, tangent_values[-1]))
-        last_gradient = (ctx.slopes[-1] * tangents[-1]).sum(1)[None]
+            tangents.append((skip @ direction).addmm_(weight, tangent_values[-1]))
+        last_gradient = (ctx.slopes[-1] * tangents[-1]).sum(1)[None] * unit
 
         def tangent_delta(i: int) -> Tensor:
             tangent = tangents[i].mul_(ctx.deltas[i])
-            return tangent.addcmul_(tangent, ctx.slopes[i], value=-1).mul_(ctx.beta)
+            return tangent.addcmul_(tangent, ctx.slopes[i], value=-1)
 
         gradients: list[Tensor] = []
         change = tangent_delta(len(layers))
         for i in range(len(layers), 0, -1):
-            weight = (ctx.deltas[i] @ tangent_values[i - 1].T).addmm_(change, ctx.values[i - 1].T)
+            weight = (ctx.deltas[i] @ tangent_values[i - 1].T).addmm_(change, ctx.values[i - 1].T, alpha=-1).mul_(unit)
             skip = (ctx.deltas[i] @ v).addmm_(change, x)
             gradients = [weight, skip, change.sum(1), *gradients]
             change = tangent_delta(i - 1).addcmul_(ctx.slopes[i - 1], layers[i - 1][0].T @ change)
