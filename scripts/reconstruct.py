@@ -144,7 +144,7 @@ def reconstruct(
     rows = []
     steps = tqdm(islice(iterates, method["iterations"]), total=method["iterations"], unit="iteration", mininterval=5)
     for number, iterate in enumerate(steps, 1):
-        if not iterate.x.isfinite().all():
+        if not (iterate.x + iterate.z).isfinite().all():
             raise UserError(f"the method diverged: iterate {number} is not finite. Lower 'scale', or raise 'rho'.")
         x = iterate.x.clamp(0, 1) if spec["clip"] else iterate.x
         if detailed or number == method["iterations"]:

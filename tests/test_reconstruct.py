@@ -385,7 +385,7 @@ def test_damaged_models_are_refused(refused, measurement: Path, model, tmp_path:
 def test_divergence_is_named_and_writes_nothing(refused, measurement: Path, model, tmp_path: Path) -> None:
     path = model(name="dncnn", channels=3, hidden=4, depth=3)
     checkpoint = torch.load(path, weights_only=True)
-    checkpoint["model_state_dict"]["convolutions.2.weight"] *= 1e12
+    checkpoint["model_state_dict"]["convolutions.2.weight"] *= 1e30
     torch.save(checkpoint, path)
     spec = spec_of(ADMM | {"prox": {"model": "face"}, "iterations": 50})
     arguments = ["--spec", spec, "--measurement", measurement, "--model", path, "--images", tmp_path / "images.csv"]
