@@ -46,6 +46,7 @@ SMALL = {
     "lpn_1d": {"name": "lpn_1d", "hidden": 7, "layers": 2},
     "lpn_28": {"name": "lpn_28", "channels": 2, "hidden": 3},
     "lpn_128": {"name": "lpn_128", "channels": 2, "hidden": 2},
+    "lpn_128 of size 16": {"name": "lpn_128", "channels": 2, "hidden": 2, "size": 16},
 }
 
 
