@@ -122,7 +122,7 @@ def test_missing_bm3d_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"name": "nlm"}, rf"prox\.name' is 'nlm'.*{', '.join(DENOISERS)}"),
         ({}, r"prox\.name' is None"),
         ({"name": "tv"}, "'prox' does not fit tv.*weight"),
-        ({"name": "tv", "wieght": 1}, "'prox' does not fit tv.*wieght"),
+        ({"name": "tv", "strength": 1}, "'prox' does not fit tv.*strength"),
     ],
 )
 def test_bad_configs(config: dict, message: str) -> None:

@@ -182,7 +182,7 @@ def test_pgd_with_a_network_never_increases_its_objective(name: str) -> None:
 
 
 def test_admm_with_a_network_converges_where_the_theory_says_so() -> None:
-    """With rho > 2 s ||A||^2 the augmented Lagrangian falls, and the limit is a critical point (LPN paper, theorem 4.2)."""
+    """With rho > 2 s ||A||^2 the augmented Lagrangian falls, and the limit is a critical point (LPN paper, section 4)."""
     given, model = problem("blur"), small_lpn()
     prox, rho = ExactProx(model), 2.1 * problem("blur").scale * problem("blur").operator.norm ** 2
     values, u = [], torch.zeros(2, *SHAPE).double()
