@@ -48,7 +48,7 @@ def conjugate_gradients(
     """
     precondition = preconditioner or (lambda r: r)
     scale = dot(b, b).sqrt()
-    x = torch.where(scale > 0, start, 0)  # the solution for b = 0, which no relative tolerance would reach
+    x = torch.where(scale == 0, 0, start)  # the solution for b = 0, which no relative tolerance would reach
     residual = b - matvec(x)
     error = dot(residual, residual).sqrt()
     iterations = torch.zeros(len(b), dtype=torch.long, device=b.device)
@@ -56,7 +56,8 @@ def conjugate_gradients(
     index = torch.arange(len(b), device=b.device)  # of the samples still running; r, p and rz are theirs alone
     r, p, rz = residual, torch.zeros_like(b), torch.ones_like(scale)
     for _ in range(max_iterations):
-        running = (error[index] > tolerance * scale[index]).flatten()
+        excess = (error[index] - tolerance * scale[index]).flatten()
+        running = ~(excess <= 0)  # what is not finite goes on, and shows in the result
         if not running.all():
             index, r, p, rz = index[running], r[running], p[running], rz[running]
         if len(index) == 0:
@@ -70,5 +71,5 @@ def conjugate_gradients(
         r = r - step * ap
         error[index] = dot(r, r).sqrt()
         iterations[index] += 1
-    relative = torch.where(scale > 0, error / scale, 0).flatten()
+    relative = torch.where(scale == 0, 0, error / scale).flatten()
     return CGResult(x, iterations, relative)

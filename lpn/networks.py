@@ -383,7 +383,10 @@ class GradientStep(Denoiser):
         self.tail = nn.Sequential(*convolutions(hidden), nn.Conv2d(hidden, channels, 3, padding=1))
 
     def potential(self, x: Tensor) -> Tensor:
-        """Return g(x) as (N,)."""
+        """Return g(x) as (N,). Raises UserError for odd sides."""
+        height, width = x.shape[-2:]
+        if height % 2 or width % 2:
+            raise UserError(f"gradient_step takes images of even sides, not {height} x {width}.")
         z = self.head(x)
         return (x - self.tail(z + self.coarse(z))).flatten(1).square().sum(1) / 2
 

@@ -33,12 +33,14 @@ class PatchLPN(Denoiser):
 
     def __init__(self, model: LPN, mode: str = "exact", stride: int | None = None, batch: int | None = None) -> None:
         channels, size, _ = model.input_shape
-        super().__init__(model.config | {"mode": mode, "stride": stride or size // 2}, (channels, None, None))
-        self.model, self.mode, self.size, self.stride, self.batch = model, mode, size, stride or size // 2, batch
+        stride = size // 2 if stride is None else stride
+        super().__init__(model.config | {"mode": mode, "stride": stride}, (channels, None, None))
+        self.model, self.mode, self.size, self.stride, self.batch = model, mode, size, stride, batch
         if mode not in MODES:
             raise UserError(f"config key 'mode' is {mode!r}; it must be one of: {', '.join(MODES)}.")
-        if not 0 < self.stride <= size or (mode == "exact" and size % self.stride):
-            raise UserError(f"config key 'stride' is {stride}; in mode {mode} it must divide the patch size {size}.")
+        if not 0 < stride <= size or (mode == "exact" and size % stride):
+            bound = "divide" if mode == "exact" else "be positive and at most"
+            raise UserError(f"config key 'stride' is {stride}; in mode {mode} it must {bound} the patch size {size}.")
 
     @property
     def alpha(self) -> float:

@@ -38,8 +38,15 @@ def setup_compute(threads: int, device: str) -> torch.device:
     return torch.device(device)
 
 
-def read_spec(text: str) -> dict[str, Any]:
-    """Read a job's settings: JSON text, or the path of a JSON or YAML file."""
+def read_spec(text: str, *keys: str) -> dict[str, Any]:
+    """Read a job's settings: JSON text, or the path of a JSON or YAML file. They must have these keys."""
+    spec = _read(text)
+    if missing := [key for key in keys if key not in spec]:
+        raise UserError(f"the settings lack the keys {', '.join(missing)}; they need {', '.join(keys)}.")
+    return spec
+
+
+def _read(text: str) -> dict[str, Any]:
     is_json = text.lstrip().startswith("{")
     try:
         content = text if is_json else Path(text).read_text()

@@ -1,8 +1,7 @@
 """Simulate the measurements of an inverse problem, y = A x + noise, for some images of a prepared data set.
 
-Writes .npz (no pickles): the images x, the measurements y, the algorithms' start, the observation as
-an image, and the arrays of a random operator. The
-noise of image i depends on the seed and i alone.
+Writes .npz (no pickles): the images x, the measurements y, the algorithms' start, the observation as an image, and the
+arrays of a random operator. The noise of image i depends on the seed, the split and i alone.
 
 example:
   python scripts/measure.py --data data/prepared/celeba --output measurement.npz --spec '{"split": "test", "first": 0,
@@ -29,7 +28,7 @@ def main() -> None:
     arguments.add_argument("--output", required=True, help=".npz file to write")
     add_threads(arguments)
     args = arguments.parse_args()
-    spec = read_spec(args.spec)
+    spec = read_spec(args.spec, "split", "first", "images", "operator", "noise", "seed")
     setup_compute(args.threads, "cpu")
     path = args.data / f"{spec['split']}.npy"
     images = load_images(path)
@@ -40,9 +39,8 @@ def main() -> None:
     operator = build_operator(spec["operator"], tuple(x.shape[1:]), spec["seed"])
     clean = operator(x)
     shape = clean.shape[1:]
-    noise = [
-        numpy_generator(spec["seed"], "noise", spec["split"], i).standard_normal(shape) for i in range(spec["first"], stop)
-    ]
+    draws = [numpy_generator(spec["seed"], "noise", spec["split"], i) for i in range(spec["first"], stop)]
+    noise = [draw.standard_normal(shape) for draw in draws]
     y = clean + spec["noise"] * torch.from_numpy(np.stack(noise)).float()
     arrays = operator.arrays() if isinstance(operator, CompressedSensing) else {}
     with atomic_path(args.output, suffix=".npz") as temporary:

@@ -11,7 +11,8 @@ example:
 """
 
 import copy
-import json
+import zipfile
+import zlib
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -35,6 +36,23 @@ from lpn.patches import PatchLPN
 from lpn.solvers import SOLVERS, ExactProx, Iterate, Problem, box
 
 PROBLEM_KEYS = ("scale", "tolerance", "cg_iterations")
+ARRAYS = ("x", "y", "start", "observed")
+
+
+def read_measurement(path: str) -> dict[str, np.ndarray]:
+    """Read the file of scripts/measure.py. Raises UserError where it is damaged, incomplete, or not finite."""
+    remedy = "Delete it; the pipeline makes it anew."
+    try:
+        with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            measurement = {name: file[name] for name in ARRAYS if name in file}
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(f"{path} can't be read as measurements ({error}). {remedy}") from error
+    for name in ARRAYS:
+        if name not in measurement:
+            raise UserError(f"{path} lacks the array {name}; measurements hold {', '.join(ARRAYS)}. {remedy}")
+        if not np.isfinite(measurement[name]).all():
+            raise UserError(f"the array {name} of {path} holds NaN or infinite values. {remedy}")
+    return measurement
 
 
 def overlay(method: dict[str, Any], parameters: dict[str, Any]) -> dict[str, Any]:
@@ -44,7 +62,7 @@ def overlay(method: dict[str, Any], parameters: dict[str, Any]) -> dict[str, Any
         *parents, name = key.split(".")
         place = method
         for parent in parents:
-            place = place[parent]
+            place = place.setdefault(parent, {})
         place[name] = value
     return method
 
@@ -57,8 +75,10 @@ def make_prox(
     if model is None:
         return build_denoiser(config)
     network = load_model(model).to(device, memory_format=torch.channels_last)
-    if network.input_shape[0] != shape[0]:
-        raise UserError(f"{model} takes images of {network.input_shape[0]} channels; those of this problem have {shape[0]}.")
+    if len(network.input_shape) != len(shape) or network.input_shape[0] != shape[0]:
+        raise UserError(
+            f"{model} takes inputs of shape {network.input_shape} (None: any); the images of this problem have {shape}."
+        )
     if not isinstance(network, LPN):
         return network
     if network.input_shape == shape:
@@ -72,12 +92,12 @@ def start_solver(
 ) -> tuple[Problem, Any, float]:
     """Return the problem, the solver's iterates, and the weight w of the regulariser in the objective."""
     options = {key: value for key, value in method.items() if key not in ("solver", "prox", "iterations")}
-    problem = Problem(operator, y, **{key: options.pop(key) for key in PROBLEM_KEYS if key in options})
     if options.pop("box", False):
         options["splits"] = (box,)
-    if method["solver"] == "pgd":
-        options.setdefault("step", 0.99 / (2 * problem.scale * operator.norm**2))
     try:
+        problem = Problem(operator, y, **{key: options.pop(key) for key in PROBLEM_KEYS if key in options})
+        if method["solver"] == "pgd":
+            options.setdefault("step", 0.99 / (2 * problem.scale * operator.norm**2))
         iterates = SOLVERS[method["solver"]](problem, prox, start, **options)
     except TypeError as error:
         raise UserError(f"the method's keys do not fit the solver {method['solver']}: {error}.") from error
@@ -108,6 +128,10 @@ def reconstruct(
 ) -> tuple[Tensor, pd.DataFrame]:
     """Run the method; return the reconstructions and a row for each image and iteration (only the last if not detailed)."""
     truth, method = measurement["x"], spec["method"]
+    if method.get("solver") not in ("observation", *SOLVERS):
+        raise UserError(f"config key 'solver' is {method.get('solver')!r}, not one of observation, {', '.join(SOLVERS)}.")
+    if method["solver"] != "observation" and (missing := {"prox", "iterations"} - method.keys()):
+        raise UserError(f"the method lacks the keys {', '.join(sorted(missing))}, which {method['solver']} needs.")
     y, x = (torch.from_numpy(measurement[name]).to(device) for name in ("y", "start"))
     images = spec["first"] + np.arange(len(x))
     if method["solver"] == "observation":
@@ -115,12 +139,15 @@ def reconstruct(
         x = x.clamp(0, 1) if spec["clip"] else x
         return x, pd.DataFrame({"image": images, "iteration": 0} | quality(x, truth))
     operator = build_operator(spec["operator"], tuple(x.shape[1:]), spec["seed"])
+    if y.shape[1:] != operator.output_shape:
+        raise UserError(f"measurements of shape {tuple(y.shape[1:])} don't fit the operator {spec['operator']}, which gives "
+                        f"{operator.output_shape}. Give the operator and the seed that they were made with.")  # fmt: skip
     prox = make_prox(method["prox"], model, tuple(x.shape[1:]), device)
     problem, iterates, weight = start_solver(method, operator, y, x, prox)
     rows = []
     steps = tqdm(islice(iterates, method["iterations"]), total=method["iterations"], unit="iteration", mininterval=5)
     for number, iterate in enumerate(steps, 1):
-        if not iterate.x.isfinite().all():
+        if not (iterate.x + iterate.z).isfinite().all():
             raise UserError(f"the method diverged: iterate {number} is not finite. Lower 'scale', or raise 'rho'.")
         x = iterate.x.clamp(0, 1) if spec["clip"] else iterate.x
         if detailed or number == method["iterations"]:
@@ -138,26 +165,21 @@ def summarise(iterations: pd.DataFrame) -> pd.DataFrame:
 
 def main() -> None:
     arguments = parser(__doc__)
-    arguments.add_argument(
-        "--spec", required=True, help="operator, seed, first, clip, method; parameters to override it with"
-    )
+    arguments.add_argument("--spec", required=True, help="operator, seed, first, clip, method, parameters that override it")
     arguments.add_argument("--measurement", required=True, help=".npz file of scripts/measure.py")
     arguments.add_argument("--model", help="model.pt, for methods with a learned denoiser")
-    arguments.add_argument(
-        "--tuned", type=Path, help="JSON file of scripts/choose.py, which overrides the method's settings"
-    )
+    arguments.add_argument("--tuned", type=Path, help="JSON file of scripts/choose.py, whose parameters override the spec's")
     arguments.add_argument("--images", required=True, help="CSV file, a row an image")
     arguments.add_argument("--iterations", help="CSV file, a row an image and iteration")
     arguments.add_argument("--arrays", help=".npz file of the reconstructions")
     add_threads(arguments)
     add_device(arguments)
     args = arguments.parse_args()
-    spec = read_spec(args.spec)
-    chosen = json.loads(args.tuned.read_text())["parameters"] if args.tuned else {}
+    spec = read_spec(args.spec, "operator", "seed", "first", "clip", "method")
+    chosen = read_spec(str(args.tuned), "parameters")["parameters"] if args.tuned else {}
     spec["method"] = overlay(spec["method"], spec.get("parameters", {}) | chosen)
     device = setup_compute(args.threads, args.device)
-    with np.load(args.measurement, allow_pickle=False) as file:
-        measurement = {name: file[name] for name in ("x", "y", "start", "observed")}
+    measurement = read_measurement(args.measurement)
     with torch.no_grad():
         x, iterations = reconstruct(spec, measurement, args.model, device, detailed=args.arrays is not None)
     tables = {args.images: summarise(iterations), args.iterations: iterations}

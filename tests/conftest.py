@@ -32,9 +32,13 @@ def golden_network(path: Path) -> LPN:
         "net_mnist_h8": {"name": "lpn_28", "hidden": 8},
         "net_128_c1_h8": {"name": "lpn_128", "channels": 1, "hidden": 8},
         "net_128_c3_h8": {"name": "lpn_128", "channels": 3, "hidden": 8},
+        "model_celeba_h32": {"name": "lpn_128", "channels": 3, "hidden": 32},
+        "model_ct_h32": {"name": "lpn_128", "channels": 1, "hidden": 32},
     }[path.stem]
     model = build_network(config)
-    model.load_state_dict({name[6:]: torch.tensor(arrays[name]) for name in arrays if name.startswith("state/")})
+    prefix = "" if path.stem.startswith("model_") else "state/"
+    weights = {name.removeprefix(prefix): arrays[name] for name in arrays if name.startswith(prefix)}
+    model.load_state_dict({name: torch.tensor(weight.astype(np.float32)) for name, weight in weights.items()})
     return model
 
 
@@ -42,6 +46,7 @@ SMALL = {
     "lpn_1d": {"name": "lpn_1d", "hidden": 7, "layers": 2},
     "lpn_28": {"name": "lpn_28", "channels": 2, "hidden": 3},
     "lpn_128": {"name": "lpn_128", "channels": 2, "hidden": 2},
+    "lpn_128 of size 16": {"name": "lpn_128", "channels": 2, "hidden": 2, "size": 16},
 }
 
 

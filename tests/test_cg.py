@@ -71,3 +71,14 @@ def test_limits() -> None:
     assert none.relative_residual > 1
     assert not b.requires_grad
     torch.testing.assert_close(start, torch.ones_like(b))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_right_side_that_is_not_finite_shows_in_its_solution_alone(value: float) -> None:
+    matrix, b = system(3, 20)
+    expected = conjugate_gradients(lambda x: matrix @ x, b, torch.zeros_like(b)).x
+    b[1, 0, 3] = value
+    result = conjugate_gradients(lambda x: matrix @ x, b, torch.zeros_like(b))
+    assert not result.x[1].isfinite().all()
+    assert not result.relative_residual[1].isfinite()
+    torch.testing.assert_close(result.x[[0, 2]], expected[[0, 2]])

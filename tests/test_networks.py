@@ -20,6 +20,16 @@ def test_prox_is_the_gradient_of_the_potential(network: LPN) -> None:
     assert relative_error(network(x), plain_prox(network, threshold=50)(x)) < 1e-13
 
 
+def test_prox_and_potential_are_those_of_the_two_methods(network: LPN) -> None:
+    x = torch.rand(3, *network.input_shape, dtype=torch.float64)
+    prox, potential = network.prox_and_potential(x)
+    assert potential.shape == (3,)
+    assert relative_error(prox, network(x)) < 1e-13
+    torch.testing.assert_close(potential, network.potential(x), rtol=0, atol=0)
+    (gradient,) = torch.autograd.grad(network.potential(x.requires_grad_(True)).sum(), x)
+    assert relative_error(prox, gradient) < 1e-13
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_training_gradients_equal_autograd_inside_autograd(network: LPN, loss: str) -> None:
     x = torch.rand(3, *network.input_shape, dtype=torch.float64)
@@ -96,6 +106,21 @@ def test_forward_can_be_compiled(mnist_network: LPN) -> None:
 def test_wrong_shapes_are_refused(mnist_network: LPN, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="1, 28, 28"):
         mnist_network(torch.zeros(shape))
+
+
+def test_sizes_of_lpn_128() -> None:
+    """The published size has the published parameters; another one changes the last convolutions alone."""
+    published, small = (build_network({"name": "lpn_128", "hidden": 4, **size}).state_dict() for size in ({}, {"size": 64}))
+    assert small.keys() == published.keys()
+    differing = [name for name in small if small[name].shape != published[name].shape]
+    assert differing == ["lin.6.weight", "res.5.weight"]
+    assert published["lin.6.weight"].shape == (64, 4, 16, 16)
+    assert small["lin.6.weight"].shape == (64, 4, 8, 8)
+    model = build_network({"name": "lpn_128", "hidden": 4, "size": 64})
+    assert build_network(model.config).input_shape == (3, 64, 64)
+    assert model(torch.rand(2, 3, 64, 64)).shape == (2, 3, 64, 64)
+    with pytest.raises(UserError, match=r"network\.size.*100.*multiple of 8"):
+        build_network({"name": "lpn_128", "size": 100})
 
 
 def test_unknown_networks_and_arguments_are_named() -> None:

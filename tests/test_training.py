@@ -58,6 +58,42 @@ def test_published_schedules(name: str, phases, dimension: int) -> None:
             assert stage.gamma == pytest.approx(gamma, rel=1e-12)
 
 
+def test_learning_rates_decay_exponentially_over_a_phase() -> None:
+    """By the same factor every step, through all stages of the phase, towards the final rate at its end."""
+    phases = [
+        {"loss": "l1", "steps": 10, "lr": 1e-3},
+        {"loss": "proximal_matching", "steps": 21, "lr": 1e-3, "final_lr": 1e-5, "gamma": [2, 1]},
+        {"loss": "l2", "steps": 5, "lr": 2e-4, "final_lr": 2e-4},
+    ]
+    stages = make_schedule(phases, 1)
+    rates = [stage_at(stages, step).lr_at(step) for step in range(36)]
+    assert rates[:10] == [1e-3] * 10
+    assert rates[10] == 1e-3
+    np.testing.assert_allclose(np.divide(rates[11:31], rates[10:30]), 0.01 ** (1 / 21), rtol=1e-12)
+    assert rates[30] * 0.01 ** (1 / 21) == pytest.approx(1e-5)
+    assert rates[31:] == [2e-4] * 5
+
+
+def test_the_optimiser_takes_the_learning_rate_of_the_step() -> None:
+    trainer = small_trainer(phases=[{"loss": "l2", "steps": 4, "lr": 1e-2, "final_lr": 1e-4}])
+    seen = []
+    for _ in range(4):
+        trainer.step()
+        seen.append(trainer.optimizer.param_groups[0]["lr"])
+    np.testing.assert_allclose(seen, 1e-2 * 0.01 ** (np.arange(4) / 4))
+
+
+def test_resumed_training_keeps_its_decay(tmp_path: Path) -> None:
+    phases = [{"loss": "l2", "steps": 6, "lr": 1e-2, "final_lr": 1e-4}]
+    whole = small_trainer(phases=phases)
+    expected = records_of(whole, tmp_path / "whole")
+    train_until(small_trainer(phases=phases), checkpoints := Checkpoints(tmp_path / "parts"), 3)
+    second = small_trainer(phases=phases)
+    checkpoints.restore(second)
+    assert records_of(second, tmp_path / "parts") == expected
+    assert all(torch.equal(value, second.model.state_dict()[name]) for name, value in whole.model.state_dict().items())
+
+
 def test_fewer_steps_than_gammas_are_refused() -> None:
     with pytest.raises(UserError, match="2 steps.*3 values"):
         make_schedule([{"loss": "proximal_matching", "steps": 2, "lr": 1e-3, "gamma": [3, 2, 1]}], 1)

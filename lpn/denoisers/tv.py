@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def tv(weight: float, iterations: int = 100) -> Callable[[Tensor], Tensor]:
-    """Return the proximal operator of  weight sum ||grad x||_2,  isotropic and over all channels (Chambolle 2004).
+    """Return the proximal operator of  weight sum ||grad x||_2,  isotropic and of each channel by itself (Chambolle 2004).
 
     Rudin, Osher, Fatemi 1992; `iterations` bounds the inner iterations, which end at a relative change of 1e-5.
     """

@@ -17,6 +17,7 @@ def wavelet(weight: float, family: str = "db4", levels: int = 4) -> Callable[[Te
     def denoise(x: Tensor) -> Tensor:
         coarse, *details = pywt.wavedec2(x.cpu().numpy(), family, mode="periodization", level=levels)
         shrunk = [tuple(pywt.threshold(part, weight, "soft") for part in level) for level in details]
-        return torch.from_numpy(pywt.waverec2([coarse, *shrunk], family, mode="periodization")).to(x)
+        restored = torch.from_numpy(pywt.waverec2([coarse, *shrunk], family, mode="periodization")).to(x)
+        return restored[..., : x.shape[-2], : x.shape[-1]]  # odd sides come back one longer
 
     return denoise

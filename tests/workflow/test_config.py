@@ -1,13 +1,15 @@
 """Faulty configurations are refused at once, by name."""
 
 import copy
+import json
+import re
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from .conftest import ROOT, TINY
+from .conftest import ROOT, TINY, Project
 
 sys.path.insert(0, str(ROOT / "workflow"))
 
@@ -113,3 +115,11 @@ def test_null_switches_off() -> None:
 
 def test_tiny_configuration_is_valid(tmp_path: Path) -> None:
     check_config(TINY, SCHEMA)
+
+
+def test_images_are_split_over_jobs_but_tuned_on_together(project: Project) -> None:
+    project.write_config(merged(TINY, {"inverse": {"tuning_images": 4}}))  # more than images_per_job
+    run = project.snakemake("--dry-run", "--printshellcmds", "--until", "measure")
+    specs = [json.loads(text) for text in re.findall(r"measure\.py --spec '(.*?)' --data", run.stdout + run.stderr)]
+    parts = sorted((spec["split"], spec["first"], spec["images"]) for spec in specs)
+    assert parts == [("test", 0, 2), ("test", 2, 1), ("validation", 0, 4)]

@@ -227,11 +227,13 @@ def parts(experiment):
 def measurement_spec(wildcards):
     """Return the settings of the measurements of one part of an experiment's images."""
     experiment = EXPERIMENTS[wildcards.experiment]
-    per_job, first, total = config["inverse"]["images_per_job"], 0, config["inverse"]["tuning_images"]
+    first, images = 0, config["inverse"]["tuning_images"]
     if wildcards.split == "test":
-        first, total = int(wildcards.part) * per_job, experiment["images"]
+        per_job = config["inverse"]["images_per_job"]
+        first = int(wildcards.part) * per_job
+        images = min(per_job, experiment["images"] - first)
     settings = {key: experiment[key] for key in ("operator", "noise", "seed")}
-    return canonical(settings | {"split": wildcards.split, "first": first, "images": min(per_job, total - first)})
+    return canonical(settings | {"split": wildcards.split, "first": first, "images": images})
 
 
 def method_models(experiment, method):
