@@ -6,6 +6,7 @@ example:
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from _cli import parser, read_spec
 
@@ -24,7 +25,7 @@ def main() -> None:
         raise UserError(f"the grid has {len(points)} points, but {len(args.files)} files of scores are given.")
     scores = [pd.read_csv(file).psnr.mean() for file in args.files]
     best = points[scores.index(max(scores))]
-    grid = [point | {"psnr": score} for point, score in zip(points, scores, strict=True)]
+    grid = [point | {"psnr": score if np.isfinite(score) else None} for point, score in zip(points, scores, strict=True)]
     at_edge = [key for key, value in best.items() if _at_end(value, {point[key] for point in points})]
     if at_edge:
         print(f"note: the best value of {', '.join(at_edge)} is at an end of the grid; a wider one may have a better.")

@@ -89,8 +89,8 @@ def make_prox(
 
 def start_solver(
     method: dict[str, Any], operator: LinearOperator, y: Tensor, start: Tensor, prox: Callable[[Tensor], Tensor]
-) -> tuple[Problem, Any, float]:
-    """Return the problem, the solver's iterates, and the weight w of the regulariser in the objective."""
+) -> tuple[Problem, Any, float | None]:
+    """Return the problem, the solver's iterates, and the weight w of the regulariser in the objective, if it has one."""
     options = {key: value for key, value in method.items() if key not in ("solver", "prox", "iterations")}
     if options.pop("box", False):
         options["splits"] = (box,)
@@ -101,10 +101,13 @@ def start_solver(
         iterates = SOLVERS[method["solver"]](problem, prox, start, **options)
     except TypeError as error:
         raise UserError(f"the method's keys do not fit the solver {method['solver']}: {error}.") from error
-    return problem, iterates, options["rho"] if "rho" in options else 1 / options["step"]
+    weights = {"admm": lambda: options["rho"], "pgd": lambda: 1 / options["step"], "gradient_step": lambda: None}
+    return problem, iterates, weights[method["solver"]]()
 
 
-def describe(iterate: Iterate, problem: Problem, prox: Callable[[Tensor], Tensor], weight: float) -> dict[str, np.ndarray]:
+def describe(
+    iterate: Iterate, problem: Problem, prox: Callable[[Tensor], Tensor], weight: float | None
+) -> dict[str, np.ndarray]:
     """Return what is recorded of an iteration besides the image quality, one value an image.
 
     The regulariser and the objective are those of z, where the regulariser is known; the data term is that of x.
@@ -113,6 +116,7 @@ def describe(iterate: Iterate, problem: Problem, prox: Callable[[Tensor], Tensor
     values["data_term"] = problem.data_term(iterate.x)
     if isinstance(prox, ExactProx):
         values["regulariser"] = prox.regulariser
+    if isinstance(prox, ExactProx) and weight:
         values["objective"] = problem.data_term(iterate.z).double() + weight * values["regulariser"]
     return {name: value.double().cpu().numpy() for name, value in values.items()}
 
@@ -148,6 +152,8 @@ def reconstruct(
     steps = tqdm(islice(iterates, method["iterations"]), total=method["iterations"], unit="iteration", mininterval=5)
     for number, iterate in enumerate(steps, 1):
         if not (iterate.x + iterate.z).isfinite().all():
+            if not detailed:  # a grid search goes on, and does not choose this point
+                return x, pd.DataFrame({"image": images, "iteration": number, "psnr": -np.inf, "ssim": np.nan})
             raise UserError(f"the method diverged: iterate {number} is not finite. Lower 'scale', or raise 'rho'.")
         x = iterate.x.clamp(0, 1) if spec["clip"] else iterate.x
         if detailed or number == method["iterations"]:

@@ -382,15 +382,23 @@ def test_damaged_models_are_refused(refused, measurement: Path, model, tmp_path:
     assert "truncated or corrupt" in refused("reconstruct", *arguments)
 
 
-def test_divergence_is_named_and_writes_nothing(refused, measurement: Path, model, tmp_path: Path) -> None:
+def test_divergence_is_named_and_writes_nothing(run, refused, measurement: Path, model, tmp_path: Path) -> None:
     path = model(name="dncnn", channels=3, hidden=4, depth=3)
     checkpoint = torch.load(path, weights_only=True)
     checkpoint["model_state_dict"]["convolutions.2.weight"] *= 1e30
     torch.save(checkpoint, path)
     spec = spec_of(ADMM | {"prox": {"model": "face"}, "iterations": 50})
-    arguments = ["--spec", spec, "--measurement", measurement, "--model", path, "--images", tmp_path / "images.csv"]
-    assert re.search("diverged: iterate [2-9] is not finite", refused("reconstruct", *arguments))
+    arguments = ["--spec", spec, "--measurement", measurement, "--model", path]
+    assert re.search("diverged: iterate [2-9] is not finite", refused("reconstruct", *arguments, *outputs(tmp_path)))
     assert not (tmp_path / "images.csv").exists()
+
+    run("reconstruct", *arguments, "--images", tmp_path / "0.csv")  # a point of a grid search, which goes on
+    (tmp_path / "1.csv").write_text("image,psnr\n0,20\n")
+    grid = {"points": [{"rho": 0.1}, {"rho": 1}]}
+    run("choose", tmp_path / "0.csv", tmp_path / "1.csv", "--grid", grid, "--output", tmp_path / "tuned.json")
+    chosen = json.loads((tmp_path / "tuned.json").read_text())
+    assert chosen["parameters"] == {"rho": 1}
+    assert [entry["psnr"] for entry in chosen["grid"]] == [None, 20]
 
 
 @pytest.fixture
@@ -406,35 +414,25 @@ def results(tmp_path: Path) -> list[Path]:
 
 
 def test_reconstruction_table(run, results: list[Path], tmp_path: Path) -> None:
-    titles = {"experiments": {"blur": "Deblurring, 2 %"}, "methods": {"blur": {"lpn": "LPN", "tv": "TV"}}}
-    output = tmp_path / "deblurring.csv"
-    run("make_table", "deblurring", "--label", "test", "--titles", titles, "--output", output, *results)
+    titles = {"blur": {"title": "Deblurring, 2 %", "data": "celeba", "methods": {"lpn": "LPN", "tv": "TV"}}}
+    quality = {"AR": [31.5, None], "LPN": {"psnr_mean": 33.0, "psnr_std": 0.5}}
+    entry = {"source": "a paper", "data": "celeba", "images": 20, "psnr_ssim": {"blur": quality, "other": {"AR": [1, 1]}}}
+    published, output = tmp_path / "published.yaml", tmp_path / "deblurring.csv"
+    published.write_text(yaml.safe_dump({"results": [entry, entry | {"data": "mayo"}]}))
+    files = ["--published", published, "--output", output, *results]
+    run("make_table", "deblurring", "--label", "test", "--titles", titles, *files)
     table = pd.read_csv(output)
-    assert list(table.method) == ["LPN", "TV"]
+    assert list(table.method) == ["LPN", "TV", "AR", "LPN"]
+    assert list(table.source) == ["this run", "this run", "a paper", "a paper"]
+    assert list(table.scale) == ["test", "test", "published", "published"]
     lpn = table.iloc[0]
-    assert (lpn.experiment, lpn.images, lpn.scale) == ("Deblurring, 2 %", 3, "test")
+    assert (lpn.experiment, lpn.images) == ("Deblurring, 2 %", 3)
     assert lpn.psnr_mean == pytest.approx(30)
     assert lpn.psnr_std == pytest.approx((8 / 3) ** 0.5, rel=1e-5)
     assert lpn.ssim_mean == pytest.approx(0.8)
     assert lpn.psnr_below_best == pytest.approx(0.5)
+    assert table.psnr_mean[2:].tolist() == [31.5, 33.0]
+    assert table.psnr_std[3] == 0.5
+    assert table.ssim_mean[2:].isna().all()
     assert "| LPN" in output.with_suffix(".md").read_text()
     assert r"Deblurring, 2 \%" in output.with_suffix(".tex").read_text()
-
-
-def test_published_reconstructions(run, results: list[Path], tmp_path: Path) -> None:
-    def entry(quantity: str, **arguments: str) -> dict:
-        names = {"describes": " ".join(arguments.values()), "source": "a paper", "precision": "exact", "published": 1.5}
-        return {"quantity": quantity, "arguments": arguments, **names}
-
-    entries = [
-        entry("psnr", experiment="blur", method="lpn"),
-        entry("ssim", experiment="blur", method="lpn"),
-        entry("psnr", experiment="blur", method="bm3d"),  # which this run does not cover
-    ]
-    published, output = tmp_path / "published.yaml", tmp_path / "published.csv"
-    published.write_text(yaml.safe_dump(entries))
-    run("make_table", "published", "--label", "test", "--published", published, "--output", output, *results)
-    table = pd.read_csv(output)
-    assert table.ours[:2].tolist() == pytest.approx([30, 0.8])
-    assert np.isnan(table.ours[2])
-    assert table.published.tolist() == [1.5] * 3
