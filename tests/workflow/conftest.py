@@ -145,7 +145,7 @@ class Project:
 
     def write_config(self, config: dict) -> None:
         """Replace the configuration."""
-        (self.folder / "config/config.yaml").write_text(yaml.safe_dump(config))
+        (self.folder / "config/config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
 
 
 def copy_project(folder: Path) -> Project:
