@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from lpn.errors import UserError
+from lpn.memory import keep_freed_memory
 
 
 def parser(doc: str) -> argparse.ArgumentParser:
@@ -30,6 +31,7 @@ def setup_compute(threads: int, device: str) -> torch.device:
 
     fp32 means fp32 (no TF32), and cuDNN takes deterministic kernels.
     """
+    keep_freed_memory()
     torch.set_num_threads(threads)
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.allow_tf32 = False
