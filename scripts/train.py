@@ -61,7 +61,8 @@ def make_validation(
     top, left = ((n - side) // 2 for n in images.shape[-2:])
     clean = to_tensor(images[..., top : top + side, left : left + side])
     noise = torch.randn(clean.shape, generator=torch_generator(spec["seed"], "validation"))
-    noisy = (clean + spec["sigma"] * noise).to(device)
+    noisy = clean + spec["sigma"] * noise
+    noisy = (noisy.clamp(0, 1) if spec.get("clip_noisy") else noisy).to(device)
 
     @torch.no_grad()
     def validate(model: Denoiser) -> dict[str, float]:
@@ -103,6 +104,8 @@ def make_trainer(spec: dict[str, Any], data: str | None, init: str | None, devic
         make_schedule(spec["phases"], math.prod(shape)),
         sigma=spec["sigma"],
         seed=spec["seed"],
+        clip=spec.get("clip_noisy", False),
+        weight_decay=spec.get("weight_decay", 0.0),
         bf16=spec.get("precision", "fp32") == "bf16",
         compile=spec.get("compile", False),
         first_step=first_step,
