@@ -32,7 +32,7 @@ from lpn.metrics import psnr, ssim
 from lpn.networks import LPN
 from lpn.operators import LinearOperator, build_operator
 from lpn.patches import PatchLPN
-from lpn.solvers import SOLVERS, ExactProx, Iterate, Problem, box
+from lpn.solvers import SOLVERS, ExactProx, Iterate, Problem, box, pdhg_step, total_variation, until
 
 PROBLEM_KEYS = ("scale", "tolerance", "cg_iterations")
 
@@ -54,6 +54,9 @@ def make_prox(
 ) -> Callable[[Tensor], Tensor]:
     """Return the denoiser of a method; `shape` (C, H, W) is that of the images."""
     config = {key: value for key, value in config.items() if key != "model"}
+    if config.pop("clip", False):
+        unclipped = make_prox(config, model, shape, device)
+        return lambda v: unclipped(v).clamp_(0, 1)
     if model is None:
         return build_denoiser(config)
     network = load_model(model).to(device, memory_format=torch.channels_last)
@@ -71,35 +74,45 @@ def start_solver(
     method: dict[str, Any], operator: LinearOperator, y: Tensor, start: Tensor, prox: Callable[[Tensor], Tensor]
 ) -> tuple[Problem, Any, float]:
     """Return the problem, the solver's iterates, and the weight w of the regulariser in the objective."""
-    options = {key: value for key, value in method.items() if key not in ("solver", "prox", "iterations")}
+    options = {key: value for key, value in method.items() if key not in ("solver", "prox", "iterations", "stop")}
     problem = Problem(operator, y, **{key: options.pop(key) for key in PROBLEM_KEYS if key in options})
     if options.pop("box", False):
         options["splits"] = (box,)
     if method["solver"] == "pgd":
         options.setdefault("step", 0.99 / (2 * problem.scale * operator.norm**2))
+    elif method["solver"] == "pdhg":
+        options.setdefault("step", pdhg_step(operator, options.get("dual_step", 1.0), options.get("tv", 0.0)))
     try:
         iterates = SOLVERS[method["solver"]](problem, prox, start, **options)
     except TypeError as error:
         raise UserError(f"the method's keys do not fit the solver {method['solver']}: {error}.") from error
+    iterates = until(iterates, method["stop"]) if "stop" in method else iterates
     return problem, iterates, options["rho"] if "rho" in options else 1 / options["step"]
 
 
 def describe(
-    iterate: Iterate, problem: Problem, prox: Callable[[Tensor], Tensor], weight: float
+    iterate: Iterate, problem: Problem, prox: Callable[[Tensor], Tensor], weight: float, tv: float
 ) -> dict[str, np.ndarray]:
-    """Return what is recorded of an iteration besides the image quality, one value an image."""
+    """Return what is recorded of an iteration besides the image quality, one value an image.
+
+    `weight` is that of the regulariser in the objective, `tv` that of the total variation, which the data term includes.
+    """
     values = {"primal": iterate.primal, "dual": iterate.dual, "cg_iterations": iterate.cg_iterations}
     values["data_term"] = problem.data_term(iterate.x)
+    if tv:
+        values["data_term"] = values["data_term"] + tv * total_variation(iterate.x)
     if isinstance(prox, ExactProx):
         values["regulariser"] = prox.regulariser
         values["objective"] = values["data_term"].double() + weight * values["regulariser"]
     return {name: value.double().cpu().numpy() for name, value in values.items()}
 
 
-def quality(x: Tensor, truth: np.ndarray) -> dict[str, np.ndarray]:
-    """Return PSNR and SSIM of each image."""
-    images = x.float().cpu().numpy()
-    return {"psnr": psnr(images, truth), "ssim": ssim(images, truth)}
+def quality(x: Tensor, truth: np.ndarray, spec: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Return PSNR and SSIM of each image, without the border and channel by channel where the spec says so."""
+    border = spec.get("border", 0)
+    inside = (..., slice(border, truth.shape[-2] - border), slice(border, truth.shape[-1] - border))
+    images, truth = x.float().cpu().numpy()[inside], truth[inside]
+    return {"psnr": psnr(images, truth, spec.get("channelwise", False)), "ssim": ssim(images, truth)}
 
 
 def reconstruct(
@@ -112,7 +125,7 @@ def reconstruct(
     if method["solver"] == "observation":
         x = torch.from_numpy(measurement["observed"])
         x = x.clamp(0, 1) if spec["clip"] else x
-        return x, pd.DataFrame({"image": images, "iteration": 0} | quality(x, truth))
+        return x, pd.DataFrame({"image": images, "iteration": 0} | quality(x, truth, spec))
     operator = build_operator(spec["operator"], tuple(x.shape[1:]), spec["seed"])
     prox = make_prox(method["prox"], model, tuple(x.shape[1:]), device)
     problem, iterates, weight = start_solver(method, operator, y, x, prox)
@@ -122,22 +135,24 @@ def reconstruct(
         if not iterate.x.isfinite().all():
             raise UserError(f"the method diverged: iterate {number} is not finite. Lower 'scale', or raise 'rho'.")
         x = iterate.x.clamp(0, 1) if spec["clip"] else iterate.x
-        if detailed or number == method["iterations"]:
-            row = {"image": images, "iteration": number} | quality(x, truth)
-            rows.append(pd.DataFrame(row | (describe(iterate, problem, prox, weight) if detailed else {})))
+        if detailed:
+            row = {"image": images, "iteration": number} | quality(x, truth, spec)
+            rows.append(pd.DataFrame(row | describe(iterate, problem, prox, weight, method.get("tv", 0.0))))
+    if not detailed:
+        rows.append(pd.DataFrame({"image": images, "iteration": number} | quality(x, truth, spec)))
     return x, pd.concat(rows)
 
 
 def summarise(iterations: pd.DataFrame) -> pd.DataFrame:
-    """Return one row an image: the quality of the last iterate, and the best PSNR of all with its iteration."""
+    """Return one row an image: the quality of the last iterate, its number, and the best PSNR of all with its iteration."""
     last = iterations[iterations.iteration == iterations.iteration.max()].set_index("image")
     best = iterations.set_index("iteration").groupby("image").psnr
-    return last[["psnr", "ssim"]].assign(best_psnr=best.max(), best_iteration=best.idxmax()).reset_index()
+    return last[["psnr", "ssim", "iteration"]].assign(best_psnr=best.max(), best_iteration=best.idxmax()).reset_index()
 
 
 def main() -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("--spec", required=True, help="operator, seed, first, clip, method; parameters to override it with")
+    arguments.add_argument("--spec", required=True, help="operator, seed, first, clip, border, channelwise, method; parameters to override it with")
     arguments.add_argument("--measurement", required=True, help=".npz file of scripts/measure.py")
     arguments.add_argument("--model", help="model.pt, for methods with a learned denoiser")
     arguments.add_argument("--tuned", type=Path, help="JSON file of scripts/choose.py, which overrides the method's settings")

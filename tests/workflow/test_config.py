@@ -91,7 +91,7 @@ def test_every_key_is_explained_to_people() -> None:
         ({"inverse": {"methods": {"lpn": {"prox": {"model": "x"}}}}}, r"lpn\.prox\.model' names the model 'x'"),
         ({"inverse": {"methods": {"lpn": {"prox": {"model": "mnist"}}}}}, r"takes images of another number of channels"),
         ({"inverse": {"methods": {"lpn": {"prox": {"name": "tv"}}}}}, r"either a 'model' or a classical denoiser"),
-        ({"inverse": {"experiments": {"deblur": {"operator": {"kernel": 1}}}}}, r"unknown key 'kernel'"),
+        ({"inverse": {"experiments": {"deblur": {"operator": {"kernl": 1}}}}}, r"unknown key 'kernl'"),
     ],
 )
 def test_faults_are_named(update: dict, message: str) -> None:
