@@ -78,12 +78,15 @@ def _method_problems(key: str, method: dict[str, Any], data: str, models: dict[s
 def _experiment_problems(key: str, experiment: dict[str, Any]) -> list[str]:
     """Return what is wrong with an experiment besides its methods."""
     operator, data, problems = experiment["operator"], experiment["data"], []
-    kernel = operator.get("kernel")
-    sizes = {"gaussian": {"sigma", "side"}, "box": {"side"}, "levin": {"number"}}.get(kernel, {"number"})
-    if operator["name"] == "circular_blur" and (kernel is None or (operator.keys() - {"name", "kernel", "number"}) - sizes):
-        problems.append(f"key '{key}.operator' must name a 'kernel': gaussian (with sigma and side), box (side), levin or a file.")
-    elif operator["name"] == "circular_blur" and "side" in sizes and not sizes <= operator.keys():
-        problems.append(f"key '{key}.operator' lacks {' and '.join(sorted(sizes - operator.keys()))} for the kernel {kernel}.")
+    if operator["name"] == "circular_blur":
+        kernel = operator.get("kernel", "gaussian")
+        needed = {"gaussian": {"sigma", "side"}, "box": {"side"}}.get(kernel, set())
+        given = operator.keys() - {"name", "kernel", *([] if needed else ["number"])}
+        if given != needed:
+            problems.append(
+                f"key '{key}.operator' must name a kernel: gaussian (with sigma and side), box (with side), levin or a file "
+                f"(with number at most); it is {kernel} with {', '.join(sorted(given)) or 'nothing'}."
+            )
     if operator["name"] == "bayer" and CHANNELS[data] != 3:
         problems.append(f"key '{key}.operator': a Bayer mosaic takes colour images; those of {data} are grey.")
     tuning = experiment.get("tuning", {}).get("data", data)
