@@ -136,8 +136,10 @@ def centred_kernel(name: str, side: int, sigma: float | None = None) -> Tensor:
     Raises UserError for other names, a Gaussian without sigma, a box with one, and even sides, which have no centre.
     """
     if (name, sigma is None) not in (("gaussian", False), ("box", True)) or side % 2 == 0:
-        raise UserError(f"config key 'operator': a kernel {name!r} of side {side} and sigma {sigma} is not known. It must be "
-                        "gaussian (with sigma) or box (without), of odd side.")  # fmt: skip
+        raise UserError(
+            f"config key 'operator': a kernel {name!r} of side {side} and sigma {sigma} is not known. It must be gaussian "
+            "(with sigma) or box (without), of odd side."
+        )
     profile = torch.ones(side, dtype=torch.float64)
     if sigma is not None:
         profile = torch.exp(-(torch.arange(side, dtype=torch.float64) - side // 2).square() / (2 * sigma**2))
@@ -271,8 +273,9 @@ class CircularBlur(LinearOperator):
             raise UserError(f"a blur kernel of shape {tuple(kernel.shape)} does not fit images of shape {tuple(sides)}: it "
                             "must have two axes and be no larger than the image.")  # fmt: skip
         if not (kernel.isfinite().all() and abs(kernel.sum() - 1) < 1e-3):
-            raise UserError(f"the blur kernel must have finite entries that sum to 1, not to {kernel.sum():.4g}. Divide it by "
-                            "its sum.")  # fmt: skip
+            raise UserError(
+                f"the blur kernel must have finite entries that sum to 1, not to {kernel.sum():.4g}. Divide it by its sum."
+            )
         super().__init__(input_shape, input_shape)
         padded = torch.zeros(sides, dtype=torch.float64)
         padded[: kernel.shape[0], : kernel.shape[1]] = kernel
@@ -320,8 +323,10 @@ class BayerMosaic(LinearOperator):
     def __init__(self, input_shape: tuple[int, ...]) -> None:
         channels, height, width = input_shape
         if channels != 3 or height % 2 or width % 2:
-            raise UserError(f"a Bayer mosaic takes colour images of even sides, not {channels} channels of {height} x {width}. "
-                            "Crop the images by one row or column, or take others.")  # fmt: skip
+            raise UserError(
+                f"a Bayer mosaic takes colour images of even sides, not {channels} channels of {height} x {width}. Crop the "
+                "images by one row or column, or take others."
+            )
         super().__init__(input_shape, (1, height, width))
         self._mask = torch.zeros(input_shape, dtype=torch.float64)
         self._mask[0, ::2, ::2] = self._mask[1, ::2, 1::2] = self._mask[1, 1::2, ::2] = self._mask[2, 1::2, 1::2] = 1

@@ -203,7 +203,7 @@ def total_variation(x: Tensor) -> Tensor:
 
 
 def pdhg_step(operator: LinearOperator, dual_step: float = 1.0, tv: float = 0.0) -> float:
-    """Return .99 / (sigma ||K||^2), with K = A, or A above the gradient where there is a TV term: the default step of `pdhg`."""
+    """Return the default step of `pdhg`, .99 / (sigma ||K||^2), with K = A, or A above the gradient where tv > 0."""
     return 0.99 / (dual_step * (operator.norm**2 + (8 if tv else 0)))
 
 
@@ -281,7 +281,7 @@ SOLVERS: dict[str, Callable[..., Iterator[Iterate]]] = {
 
 
 def until(iterates: Iterator[Iterate], tolerance: float) -> Iterator[Iterate]:
-    """Yield iterates up to the first at which, for every image, both residuals are at most `tolerance` times their largest."""
+    """Yield iterates up to the first at which both residuals of every image are at most `tolerance` times their largest."""
     largest: list[Tensor] = []
     for iterate in iterates:
         yield iterate

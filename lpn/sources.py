@@ -208,7 +208,9 @@ def _folder_reader(folder: Path) -> Callable[[str], tuple[str, bytes]]:
         try:
             return str(folder / name), (folder / name).read_bytes()
         except FileNotFoundError:
-            raise UserError(f"{folder / name} is missing, though the partition file names it. Unpack the archive again.") from None
+            raise UserError(
+                f"{folder / name} is missing, though the partition file names it. Unpack the archive again."
+            ) from None
 
     return read
 
@@ -308,7 +310,9 @@ def _mayo(folder: Path, mirrors: list[str], count: int | None) -> tuple[str, dic
     files = {part: _numbered(place / part / "Phantom") for part in ("train", "test")}
     _check_count("Mayo-CT", len(files["train"]), count, place / "train/Phantom")
     if len(files["train"]) <= MAYO_VALIDATION:
-        raise UserError(f"{place / 'train/Phantom'} has {len(files['train'])} slices; more than {MAYO_VALIDATION} are needed.")
+        raise UserError(
+            f"{place / 'train/Phantom'} has {len(files['train'])} slices; more than {MAYO_VALIDATION} are needed."
+        )
     parts = {
         "train": files["train"][:-MAYO_VALIDATION],
         "validation": files["train"][-MAYO_VALIDATION:],
@@ -373,7 +377,9 @@ def _lying(path: Path, grey: bool) -> np.ndarray:
     return image if image.shape[1] < image.shape[2] else np.ascontiguousarray(np.rot90(image, axes=(1, 2)))
 
 
-def _test_images(name: str, title: str, count: int, grey: bool, folder: Path, mirrors: list[str]) -> tuple[str, dict[str, Any]]:
+def _test_images(
+    folder: Path, mirrors: list[str], _: int | None, *, name: str, title: str, count: int, grey: bool
+) -> tuple[str, dict[str, Any]]:
     """A set that only tests: uint8 (n, C, H, W), ordered by size, then name."""
     place = _placed(name, title, folder, mirrors)
     files = _image_files(place)
@@ -400,7 +406,7 @@ def _placed(name: str, title: str, folder: Path, mirrors: list[str]) -> Path:
 
 
 PLACES = {
-    "bsds500": "the Berkeley computer vision group (BSR_bsds500.tgz; its folder BSDS500/data/images, with train, val and test)",
+    "bsds500": "the Berkeley computer vision group (BSR_bsds500.tgz; its folder BSDS500/data/images with train, val, test)",
     "set11": "the usual collections of grey test images (barbara.png, boat.png ... peppers.png, 11 files)",
     "mcmaster": "the McMaster set of Zhang, Wu, Buades and Li (01.tif ... 18.tif)",
     "kodak": "the Kodak lossless true colour image suite (kodim01.png ... kodim24.png)",
@@ -427,9 +433,11 @@ def _read_image(path: Path, grey: bool) -> np.ndarray:
     except OSError as error:
         raise UserError(f"{path} is truncated or no image ({error}). Fetch it again.") from error
     if mode.startswith(("I", "F")):
-        raise UserError(f"{path} has 16 or more bits a channel (mode {mode}); 8 are needed. Convert it, or fetch the original.")
+        raise UserError(f"{path} has 16 or more bits a channel (mode {mode}), not 8. Convert it, or fetch the original.")
     if mode in ("LA", "RGBA", "PA", "La", "RGBa") or "transparency" in image.info:
-        raise UserError(f"{path} has an alpha channel (mode {mode}), which would be lost. Convert it, or fetch the original.")
+        raise UserError(
+            f"{path} has an alpha channel (mode {mode}), which would get lost. Convert it, or fetch the original."
+        )
     return np.ascontiguousarray(np.atleast_3d(pixels).transpose(2, 0, 1))
 
 
@@ -441,7 +449,9 @@ def _kernels(folder: Path, mirrors: list[str], count: int | None) -> tuple[str, 
         with np.load(path, allow_pickle=False) as file:
             kernels = [file[f"k{number}"] for number in range(1, 9)]
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is missing, damaged or without k1 ... k8 ({error}). Fetch it from {PLACES['kernels']}.") from error
+        raise UserError(
+            f"{path} is missing, damaged or without k1 ... k8 ({error}). Fetch it from {PLACES['kernels']}."
+        ) from error
     for number, kernel in enumerate(kernels, 1):
         if kernel.ndim != 2 or not np.isfinite(kernel).all() or abs(kernel.sum() - 1) > 1e-3:
             raise UserError(f"{path}: the kernel k{number} is no finite 2-D array that sums to 1. Fetch it again.")
@@ -471,9 +481,7 @@ def _photographs(folder: Path, mirrors: list[str], count: int | None) -> tuple[s
         for name in names:
             image = image_io.imread(next(place.glob(f"{name}.*")))[..., :3].transpose(2, 0, 1)
             rows, columns = image.shape[1] // 128, image.shape[2] // 128
-            crops += [
-                image[:, 128 * r : 128 * (r + 1), 128 * c : 128 * (c + 1)] for r, c in np.ndindex(rows, columns)
-            ]
+            crops += [image[:, 128 * r : 128 * (r + 1), 128 * c : 128 * (c + 1)] for r, c in np.ndindex(rows, columns)]
         arrays[split] = np.stack([crop for crop in crops if crop.std() > 20])  # not the black rim of a picture
     return f"scikit-image {skimage.__version__}", arrays
 
@@ -505,9 +513,9 @@ DATASETS: dict[str, Callable[[Path, list[str], int | None], tuple[str, dict[str,
     "mayo": _mayo,
     "bsds500": _bsds500,
     "bsds500_grey": partial(_bsds500, grey=True),
-    "set11": lambda folder, mirrors, count: _test_images("set11", "The set of 11 standard images", 11, True, folder, mirrors),
-    "mcmaster": lambda folder, mirrors, count: _test_images("mcmaster", "McMaster", 18, False, folder, mirrors),
-    "kodak": lambda folder, mirrors, count: _test_images("kodak", "Kodak", 24, False, folder, mirrors),
+    "set11": partial(_test_images, name="set11", title="The set of standard images", count=11, grey=True),
+    "mcmaster": partial(_test_images, name="mcmaster", title="McMaster", count=18, grey=False),
+    "kodak": partial(_test_images, name="kodak", title="Kodak", count=24, grey=False),
     "kernels": _kernels,
     "photographs": _photographs,
     "phantoms": _phantoms,

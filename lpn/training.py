@@ -46,9 +46,10 @@ class Stage:
 def make_schedule(phases: Iterable[dict[str, Any]], dimension: int) -> list[Stage]:
     """Turn the `phases` of a config into stages.
 
-    A phase {loss, steps, lr} is one stage; with `final_lr` its learning rate decays exponentially. A proximal matching phase has a list `gamma` and is split in that many stages
-    of steps // len(gamma) steps, the last one taking the remainder. gamma is given for one-dimensional data and
-    multiplied by sqrt(dimension), the growth of a residual's norm with the number of entries (the published schedule).
+    A phase {loss, steps, lr} is one stage; with `final_lr` its learning rate decays exponentially. A proximal matching phase
+    has a list `gamma` and is split in that many stages of steps // len(gamma) steps, the last one taking the remainder. gamma
+    is given for one-dimensional data and multiplied by sqrt(dimension), the growth of a residual's norm with the number of
+    entries (the published schedule).
 
     Raises UserError where a phase has fewer steps than gammas.
     """

@@ -152,10 +152,13 @@ def summarise(iterations: pd.DataFrame) -> pd.DataFrame:
 
 def main() -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("--spec", required=True, help="operator, seed, first, clip, border, channelwise, method; parameters to override it with")
+    settings = "operator, seed, first, clip, border, channelwise, method; parameters to override it with"
+    arguments.add_argument("--spec", required=True, help=settings)
     arguments.add_argument("--measurement", required=True, help=".npz file of scripts/measure.py")
     arguments.add_argument("--model", help="model.pt, for methods with a learned denoiser")
-    arguments.add_argument("--tuned", type=Path, help="JSON file of scripts/choose.py, which overrides the method's settings")
+    arguments.add_argument(
+        "--tuned", type=Path, help="JSON file of scripts/choose.py, which overrides the method's settings"
+    )
     arguments.add_argument("--images", required=True, help="CSV file, a row an image")
     arguments.add_argument("--iterations", help="CSV file, a row an image and iteration")
     arguments.add_argument("--arrays", help=".npz file of the reconstructions")

@@ -72,7 +72,7 @@ def test_kernels() -> None:
     gaussian = centred_kernel("gaussian", 25, 1.6)
     assert gaussian.sum().item() == pytest.approx(1)
     assert (gaussian[12, 13] / gaussian[12, 12]).item() == pytest.approx(np.exp(-1 / (2 * 1.6**2)))
-    assert (centred_kernel("box", 19) == 1 / 361).all() or torch.allclose(centred_kernel("box", 19), torch.tensor(1 / 361.0).double())
+    torch.testing.assert_close(centred_kernel("box", 19), torch.full((19, 19), 1 / 361, dtype=torch.float64))
 
 
 def test_kernel_from_a_file(tmp_path: Path) -> None:
