@@ -29,7 +29,7 @@ from lpn.denoisers import build_denoiser
 from lpn.errors import UserError, run_cli
 from lpn.files import atomic_path
 from lpn.metrics import psnr, ssim
-from lpn.networks import LPN
+from lpn.networks import LPN, Denoiser
 from lpn.operators import LinearOperator, build_operator
 from lpn.patches import PatchLPN
 from lpn.solvers import SOLVERS, ExactProx, Iterate, Problem, box, pdhg_step, total_variation, until
@@ -63,11 +63,21 @@ def make_prox(
     if network.input_shape[0] != shape[0]:
         raise UserError(f"{model} takes images of {network.input_shape[0]} channels; those of this problem have {shape[0]}.")
     if not isinstance(network, LPN):
-        return network
+        return in_bf16(network) if config.get("precision") == "bf16" else network
     if network.input_shape == shape:
         return ExactProx(network)
     patches = PatchLPN(network, config.get("mode", "exact"), config.get("stride"))
     return ExactProx(patches) if patches.mode == "exact" else patches
+
+
+def in_bf16(network: Denoiser) -> Callable[[Tensor], Tensor]:
+    """Return the network with its convolutions in bfloat16, whose result has the precision of its input."""
+
+    def denoise(v: Tensor) -> Tensor:
+        with torch.autocast(v.device.type, torch.bfloat16):
+            return network(v).to(v)
+
+    return denoise
 
 
 def start_solver(

@@ -28,6 +28,7 @@ def _sentence(error: ValidationError) -> str:
 DATA_NETWORKS = {"laplace": ("lpn_1d", 1), "mnist": ("lpn_28", 1)}  # data of one fixed network: name, channels
 CHANNELS = {"celeba": 3, "mayo": 1, "photographs": 3, "phantoms": 1}
 CHANNELS |= {"bsds500": 3, "bsds500_grey": 1, "set11": 1, "mcmaster": 3, "kodak": 3}
+LPNS = ("lpn_1d", "lpn_28", "lpn_128")
 TEST_ONLY = ("set11", "mcmaster", "kodak")  # data without training and validation images
 
 
@@ -68,6 +69,8 @@ def _method_problems(key: str, method: dict[str, Any], data: str, models: dict[s
         return [f"key '{key}.prox' must name either a 'model' or a classical denoiser ('name')."]
     missing = {"admm": ["rho"], "gradient_step": ["rho"], "pgd": [], "pdhg": []}[method["solver"]]
     problems += [f"key '{key}' lacks '{name}'." for name in [*missing, "scale", "iterations"] if name not in method]
+    if "precision" in prox and models.get(prox.get("model"), {}).get("network", {}).get("name") in (None, *LPNS):
+        problems.append(f"key '{key}.prox.precision' is for models of unconstrained networks alone.")
     if "model" in prox and prox["model"] not in models:
         problems.append(f"key '{key}.prox.model' names the model '{prox['model']}', which does not exist.")
     elif "model" in prox and models[prox["model"]]["network"].get("channels", 1) != CHANNELS[data]:
