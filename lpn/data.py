@@ -1,5 +1,6 @@
 """Training batches, each a pure function of the step."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,6 +44,30 @@ def load_images(path: str | Path) -> np.ndarray:
     return images
 
 
+def read_images(path: str | Path, first: int, count: int) -> np.ndarray:
+    """Return `count` images (count, C, H, W) from number `first` on, of a prepared file.
+
+    A file may hold images of several sizes: an array of each size, one after the other. Raises UserError as `load_images`
+    does, where there are fewer images, and where those asked for differ in size.
+    """
+    arrays = [load_images(path)]
+    with Path(path).open("rb") as file:
+        file.seek(arrays[0].offset + arrays[0].nbytes)
+        while file.peek(1):
+            arrays.append(np.load(file, allow_pickle=False))
+    chosen = list(itertools.islice(itertools.chain(*arrays), first, first + count))
+    if len(chosen) < count:
+        raise UserError(f"config key 'images': images up to {first + count} are asked for, but {path} has only "
+                        f"{sum(map(len, arrays))}.")  # fmt: skip
+    if len({image.shape for image in chosen}) > 1:
+        raise UserError(
+            f"images {first} to {first + count - 1} of {path} have different sizes, so one job can't hold them. It has "
+            + ", then ".join(f"{len(array)} of {array.shape[2]}x{array.shape[3]}" for array in arrays)
+            + ": set the experiment's config key 'images_per_job' so that no job meets two sizes; 1 always works."
+        )
+    return np.stack(chosen)
+
+
 def to_tensor(images: np.ndarray) -> Tensor:
     """Return images as float32 in [0, 1]. Raises UserError where one is not finite."""
     tensor = torch.from_numpy(np.array(images))
@@ -51,6 +76,14 @@ def to_tensor(images: np.ndarray) -> Tensor:
     if not tensor.isfinite().all():
         raise UserError("an image holds NaN or infinite values. Delete the prepared data; the pipeline makes them anew.")
     return tensor
+
+
+def centre(images: Tensor, side: int) -> Tensor:
+    """Return the centres (n, C, side, side) of images (n, C, H, W). Raises UserError where they are smaller."""
+    if side > min(images.shape[-2:]):
+        raise UserError(f"squares of side {side} don't fit into images of {images.shape[-2]}x{images.shape[-1]}.")
+    top, left = ((n - side) // 2 for n in images.shape[-2:])
+    return images[..., top : top + side, left : left + side]
 
 
 def image_batches(

@@ -1,4 +1,4 @@
-"""Training losses of the LPN paper (section 3.2), each a function of the residual f(noisy) - clean."""
+"""Training losses of the LPN paper (section 3.2) and of DnCNN, each a function of the residual f(noisy) - clean."""
 
 from collections.abc import Callable
 
@@ -8,6 +8,15 @@ from torch import Tensor
 def l2(residual: Tensor, gamma: float) -> Tensor:
     """Return the mean squared entry of `residual` (N, ...); gamma is not used. Its minimiser is the posterior mean."""
     return residual.square().mean()
+
+
+def sum_of_squares(residual: Tensor, gamma: float) -> Tensor:
+    """Return  1/(2 N) sum_i ||r_i||^2  of residuals r_i (N, ...); gamma is not used.
+
+    The loss of "Learning Proximal Operators" (Meinhardt et al., ICCV 2017): `l2` times half the number of entries of a
+    sample, which sets its weight beside the weight decay.
+    """
+    return residual.square().sum() / (2 * len(residual))
 
 
 def l1(residual: Tensor, gamma: float) -> Tensor:
@@ -25,4 +34,9 @@ def proximal_matching(residual: Tensor, gamma: float) -> Tensor:
     return -(residual.flatten(1).square().sum(1) / -(gamma**2)).expm1().mean()
 
 
-LOSSES: dict[str, Callable[[Tensor, float], Tensor]] = {"l2": l2, "l1": l1, "proximal_matching": proximal_matching}
+LOSSES: dict[str, Callable[[Tensor, float], Tensor]] = {
+    "l2": l2,
+    "sum_of_squares": sum_of_squares,
+    "l1": l1,
+    "proximal_matching": proximal_matching,
+}

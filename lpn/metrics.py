@@ -3,10 +3,15 @@
 import numpy as np
 
 
-def psnr(images: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Return the PSNR in dB of each image, data range 1; arrays (N, C, H, W) of the same shape."""
+def psnr(images: np.ndarray, truth: np.ndarray, channelwise: bool = False) -> np.ndarray:
+    """Return the PSNR in dB of each image, data range 1; arrays (N, C, H, W) of the same shape.
+
+    `channelwise` takes the mean of the PSNRs of the channels in the place of the PSNR of them all.
+    """
     from skimage.metrics import peak_signal_noise_ratio
 
+    if channelwise:
+        return np.mean([psnr(images[:, [c]], truth[:, [c]]) for c in range(truth.shape[1])], axis=0)
     pairs = zip(truth, images, strict=True)
     return np.array([peak_signal_noise_ratio(t, x, data_range=1.0) for t, x in pairs])
 

@@ -1,7 +1,8 @@
 """Linear measurement operators A of inverse problems y = A x + noise.
 
 "What's in a Prior? Learned Proximal Networks for Inverse Problems", Fang, Buchanan, Sulam, ICLR 2024 (arXiv 2310.14344),
-section 5 ("the LPN paper"). Tensors are batches (N, C, H, W), in any float dtype and on any device; every operator does
+section 5 ("the LPN paper"), and "Learning Proximal Operators", Meinhardt, Moeller, Hazirbas, Cremers, ICCV 2017 (arXiv
+1704.03488), section 5. Tensors are batches (N, C, H, W), in any float dtype and on any device; every operator does
 the same to each channel.
 """
 
@@ -129,6 +130,38 @@ def gaussian_kernel(sigma: float) -> Tensor:
     return torch.outer(profile, profile)
 
 
+def centred_kernel(name: str, side: int, sigma: float | None = None) -> Tensor:
+    """Return a blur kernel (side, side) of sum 1: "gaussian", of standard deviation sigma, or "box", which is constant.
+
+    Raises UserError for other names, a Gaussian without sigma, a box with one, and even sides, which have no centre.
+    """
+    if (name, sigma is None) not in (("gaussian", False), ("box", True)) or side % 2 == 0:
+        raise UserError(
+            f"config key 'operator': a kernel {name!r} of side {side} and sigma {sigma} is not known. It must be gaussian "
+            "(with sigma) or box (without), of odd side."
+        )
+    profile = torch.ones(side, dtype=torch.float64)
+    if sigma is not None:
+        profile = torch.exp(-(torch.arange(side, dtype=torch.float64) - side // 2).square() / (2 * sigma**2))
+    profile /= profile.sum()
+    return torch.outer(profile, profile)
+
+
+def read_kernel(path: str, number: int = 0) -> Tensor:
+    """Return a kernel (a, b) from an .npy file of one, or of a stack (n, a, b) or (n, 1, a, b).
+
+    Raises UserError where the file is missing, damaged or has no such kernel.
+    """
+    try:
+        kernels = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"the blur kernel {path} can't be read as a NumPy array ({error}).") from error
+    kernels = kernels.reshape(-1, *kernels.shape[-2:])
+    if kernels.ndim != 3 or not 0 <= number < len(kernels):
+        raise UserError(f"config key 'operator.number' is {number}; {path} holds {len(kernels)} kernels, counted from 0.")
+    return torch.from_numpy(kernels[number].astype(np.float64))
+
+
 class Blur(LinearOperator):
     """Full linear convolution of each channel with a kernel (a, b): an image (H, W) becomes (H + a - 1, W + b - 1).
 
@@ -218,6 +251,105 @@ class Blur(LinearOperator):
             return q @ (q.T @ r @ p * inverse.to(r)) @ p.T
 
         return solve
+
+
+class CircularBlur(LinearOperator):
+    """Circular convolution of each channel with a centred kernel: A = F^{-1} diag(k^) F, so measurements are images.
+
+    The blur of Meinhardt et al. 2017 starts its iterations at the measurements, so these have the size of the image; it
+    measures the PSNR away from the border, where another boundary would differ. With the 2-D DFT every x-step is exact.
+
+    Args:
+        kernel: (a, b), finite, of sum 1, no larger than the image; its centre is entry (a // 2, b // 2).
+        input_shape: (C, H, W).
+
+    Raises UserError for other kernels.
+    """
+
+    def __init__(self, kernel: Tensor, input_shape: tuple[int, ...]) -> None:
+        kernel = torch.as_tensor(kernel, dtype=torch.float64, device="cpu")
+        _, *sides = input_shape
+        if kernel.dim() != 2 or any(k > n for k, n in zip(kernel.shape, sides, strict=True)):
+            raise UserError(f"a blur kernel of shape {tuple(kernel.shape)} does not fit images of shape {tuple(sides)}: it "
+                            "must have two axes and be no larger than the image.")  # fmt: skip
+        if not (kernel.isfinite().all() and abs(kernel.sum() - 1) < 1e-3):
+            raise UserError(
+                f"the blur kernel must have finite entries that sum to 1, not to {kernel.sum():.4g}. Divide it by its sum."
+            )
+        super().__init__(input_shape, input_shape)
+        padded = torch.zeros(sides, dtype=torch.float64)
+        padded[: kernel.shape[0], : kernel.shape[1]] = kernel
+        self._spectrum = torch.fft.rfft2(padded.roll([-(k // 2) for k in kernel.shape], (0, 1)))
+        self._power = self._spectrum.abs().square()
+
+    @cached_property
+    def norm(self) -> float:
+        """||A||, the largest |k^|: 1 for kernels without negative entries."""
+        return self._spectrum.abs().max().item()
+
+    def _filter(self, x: Tensor, spectrum: Tensor) -> Tensor:
+        return torch.fft.irfft2(torch.fft.rfft2(x) * spectrum, s=x.shape[-2:])
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self._filter(x, self._constant("_spectrum", x))
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self._filter(y, self._constant("_spectrum", y).conj())
+
+    def _normal(self, x: Tensor) -> Tensor:
+        return self._filter(x, self._constant("_power", x))
+
+    def initial(self, y: Tensor) -> Tensor:
+        """Return y, which has the size of the image."""
+        return y
+
+    def preconditioner(self, weight: float, rho: float) -> Callable[[Tensor], Tensor]:
+        """Return the exact inverse of weight A^T A + rho I."""
+        inverse = 1 / (weight * self._power + rho)
+        return lambda r: self._filter(r, inverse.to(r))
+
+
+class BayerMosaic(LinearOperator):
+    """The RGGB mosaic of a camera: of each pixel one colour is kept, (3, H, W) becomes (1, H, W). A A^T = I.
+
+    Args:
+        input_shape: (3, H, W) with even H and W: whole squares of red green / green blue.
+
+    Raises UserError for other images.
+    """
+
+    norm = 1.0
+
+    def __init__(self, input_shape: tuple[int, ...]) -> None:
+        channels, height, width = input_shape
+        if channels != 3 or height % 2 or width % 2:
+            raise UserError(
+                f"a Bayer mosaic takes colour images of even sides, not {channels} channels of {height} x {width}. Crop the "
+                "images by one row or column, or take others."
+            )
+        super().__init__(input_shape, (1, height, width))
+        self._mask = torch.zeros(input_shape, dtype=torch.float64)
+        self._mask[0, ::2, ::2] = self._mask[1, ::2, 1::2] = self._mask[1, 1::2, ::2] = self._mask[2, 1::2, 1::2] = 1
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return (x * self._constant("_mask", x)).sum(1, keepdim=True)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return y * self._constant("_mask", y)
+
+    def _normal(self, x: Tensor) -> Tensor:
+        return x * self._constant("_mask", x)
+
+    def initial(self, y: Tensor) -> Tensor:
+        """Return the linear demosaicking of Malvar, He, Cutler 2004, clipped to [0, 1]."""
+        from colour_demosaicing import demosaicing_CFA_Bayer_Malvar2004 as malvar
+
+        images = [malvar(mosaic.double().cpu().numpy(), "RGGB").transpose(2, 0, 1) for (mosaic,) in y]
+        return torch.from_numpy(np.stack(images)).clamp_(0, 1).to(y)
+
+    def preconditioner(self, weight: float, rho: float) -> Callable[[Tensor], Tensor]:
+        """Return the exact inverse of weight A^T A + rho I, a diagonal."""
+        return lambda r: r / (weight * self._constant("_mask", r) + rho)
 
 
 class CompressedSensing(LinearOperator):
@@ -410,6 +542,17 @@ def _blur(input_shape: tuple[int, ...], seed: int, sigma: float) -> Blur:
     return Blur(gaussian_kernel(sigma), input_shape)
 
 
+def _circular_blur(
+    input_shape: tuple[int, ...],
+    seed: int,
+    kernel: str,
+    sigma: float | None = None,
+    side: int | None = None,
+    number: int = 0,
+) -> CircularBlur:
+    return CircularBlur(read_kernel(kernel, number) if side is None else centred_kernel(kernel, side, sigma), input_shape)
+
+
 def _tomography(input_shape: tuple[int, ...], seed: int, **geometry: Any) -> Tomography:
     return Tomography(input_shape, **geometry)
 
@@ -417,6 +560,8 @@ def _tomography(input_shape: tuple[int, ...], seed: int, **geometry: Any) -> Tom
 OPERATORS: dict[str, Callable[..., LinearOperator]] = {
     "identity": _identity,
     "blur": _blur,
+    "circular_blur": _circular_blur,
+    "bayer": lambda input_shape, seed: BayerMosaic(input_shape),
     "tomography": _tomography,
     "compressed_sensing": lambda input_shape, seed, measurements: CompressedSensing.random(input_shape, measurements, seed),
 }

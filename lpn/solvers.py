@@ -2,7 +2,8 @@
 
 With f = prox_R (an LPN), all minimise  F(x) = s ||A x - y||^2 + w R(x)  with the scale s (no factor 1/2) and a weight w that
 follows from the algorithm's penalty or step. Every solver yields one `Iterate` per iteration, so progress bars, curves
-and stopping are the caller's choice. LPN paper: Fang, Buchanan, Sulam, ICLR 2024, section 4.
+and stopping are the caller's choice. LPN paper: Fang, Buchanan, Sulam, ICLR 2024, section 4. Meinhardt et al., ICCV 2017
+("Learning Proximal Operators") write the data term as alpha_data/2 ||A x - y||^2: alpha_data = 2 s.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,8 +29,8 @@ class Iterate:
         x: the reconstruction, (N, C, H, W).
         z: the last output of the denoiser, (N, C, H, W).
         v: what the denoiser was applied to: z = f(v).
-        primal: ||x - z|| per image, (N,), over all splits.
-        dual: change of the split variables times the penalty, (N,).
+        primal: ||x - z|| per image, (N,), over all splits; of PDHG the residual of the primal condition.
+        dual: change of the split variables times the penalty, (N,); of PDHG the residual of the dual condition.
         cg_iterations: of the x-step, (N,); 0 where there is none.
     """
 
@@ -174,7 +175,120 @@ def gradient_step(problem: Problem, denoiser: Prox, x: Tensor, *, rho: float) ->
         yield Iterate(x, z, v, _squared(x - z).sqrt(), rho * _squared(x - v).sqrt(), cg_iterations)
 
 
-SOLVERS: dict[str, Callable[..., Iterator[Iterate]]] = {"admm": admm, "pgd": pgd, "gradient_step": gradient_step}
+def differences(x: Tensor) -> Tensor:
+    """Return the forward differences of x (N, C, H, W) down and to the right, (N, 2, C, H, W); 0 past the border.
+
+    The squared norm of this map is below 8.
+    """
+    result = x.new_zeros(len(x), 2, *x.shape[1:])
+    result[:, 0, :, :-1] = x[..., 1:, :] - x[..., :-1, :]
+    result[:, 1, ..., :-1] = x[..., 1:] - x[..., :-1]
+    return result
+
+
+def differences_adjoint(q: Tensor) -> Tensor:
+    """Return the transpose of `differences` applied to q, (N, 2, C, H, W)."""
+    down, right = q[:, 0, :, :-1], q[:, 1, ..., :-1]
+    x = torch.zeros_like(q[:, 0])
+    x[..., 1:, :] += down
+    x[..., :-1, :] -= down
+    x[..., 1:] += right
+    x[..., :-1] -= right
+    return x
+
+
+def total_variation(x: Tensor) -> Tensor:
+    """Return the anisotropic total variation ||grad x||_1 per image, (N,)."""
+    return differences(x).abs().flatten(1).sum(1)
+
+
+def pdhg_step(operator: LinearOperator, dual_step: float = 1.0, tv: float = 0.0) -> float:
+    """Return the default step of `pdhg`, .99 / (sigma ||K||^2), with K = A, or A above the gradient where tv > 0."""
+    return 0.99 / (dual_step * (operator.norm**2 + (8 if tv else 0)))
+
+
+def pdhg(
+    problem: Problem,
+    prox: Prox,
+    x: Tensor,
+    *,
+    step: float | None = None,
+    dual_step: float = 1.0,
+    tv: float = 0.0,
+    relaxation: float = 1.0,
+) -> Iterator[Iterate]:
+    """Plug-and-play primal-dual hybrid gradient: Meinhardt et al. 2017, algorithm 1 (Chambolle and Pock 2011).
+
+    Minimises  s ||A x - y||^2 + tv ||grad x||_1 + w R(x)  with the weight w = 1/t. With K stacking A and, where tv > 0, the
+    gradient, F the sum of the first two terms as a function of K x, and the denoiser as the primal prox:
+
+        q  = prox_{sigma F*}(q + sigma K xbar)
+        x' = prox(x - t K^T q)
+        xbar = x' + theta (x' - x)
+
+    As residuals it yields the norms of  (x - x')/t  and  (q - q')/sigma + K (xbar - x'), by which x' and q' fail to solve
+    the optimality conditions  -K^T q in w dR(x)  and  K x in dF*(q)  (after Goldstein et al. 2015, section 2).
+
+    Args:
+        problem: A, y and s.
+        prox: the denoiser.
+        x: where to start, (N, C, H, W); q = 0.
+        step: t; default as `pdhg_step`.
+        dual_step: sigma.
+        tv: weight of the anisotropic total variation.
+        relaxation: theta in [0, 1].
+
+    Raises UserError unless  t sigma ||K||^2 < 1.
+    """
+    limit = pdhg_step(problem.operator, dual_step, tv) / 0.99
+    t = 0.99 * limit if step is None else step
+    if not 0 < t < limit:
+        raise UserError(f"config key 'step' is {t:g}; it must be positive and below 1 / (dual_step ||K||^2) = {limit:.4g}.")
+    operator, y, alpha = problem.operator, problem.y, 2 * problem.scale
+
+    def forward(x: Tensor) -> tuple[Tensor, ...]:
+        return (operator(x), differences(x)) if tv else (operator(x),)
+
+    def backward(q: tuple[Tensor, ...]) -> Tensor:
+        return operator.adjoint(q[0]) + differences_adjoint(q[1]) if tv else operator.adjoint(q[0])
+
+    def dual_prox(v: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        data = (v[0] - dual_step * y) / (1 + dual_step / alpha)
+        return (data, v[1].clamp(-tv, tv)) if tv else (data,)
+
+    image = extrapolated = forward(x)  # K x, K xbar
+    q = tuple(torch.zeros_like(part) for part in image)
+    none = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+    while True:
+        x_before, q_before, image_before = x, q, image
+        q = dual_prox(tuple(a + dual_step * b for a, b in zip(q, extrapolated, strict=True)))
+        v = x - t * backward(q)
+        x = prox(v)
+        image = forward(x)
+        primal = _squared(x_before - x).sqrt() / t
+        parts = zip(q_before, q, extrapolated, image, strict=True)
+        dual = sum(_squared((a - b) / dual_step + c - d) for a, b, c, d in parts).sqrt()
+        yield Iterate(x, x, v, primal, dual, none)
+        extrapolated = tuple(a + relaxation * (a - b) for a, b in zip(image, image_before, strict=True))
+
+
+SOLVERS: dict[str, Callable[..., Iterator[Iterate]]] = {
+    "admm": admm,
+    "pgd": pgd,
+    "gradient_step": gradient_step,
+    "pdhg": pdhg,
+}
+
+
+def until(iterates: Iterator[Iterate], tolerance: float) -> Iterator[Iterate]:
+    """Yield iterates up to the first at which both residuals of every image are at most `tolerance` times their largest."""
+    largest: list[Tensor] = []
+    for iterate in iterates:
+        yield iterate
+        residuals = [iterate.primal, iterate.dual]
+        largest = list(map(torch.maximum, largest, residuals)) if largest else residuals
+        if all((r <= tolerance * most).all() for r, most in zip(residuals, largest, strict=True)):
+            return
 
 
 class ExactProx:

@@ -1,12 +1,14 @@
 """Raw data sets: where they come from, and the arrays that the pipeline prepares from them.
 
 Every data set becomes three arrays, `train`, `validation` and `test`, (n, C, H, W), uint8 or float32 in [0, 1]. Nothing is
-trained or tuned on `test`.
+trained or tuned on `test`. Test sets of images of several sizes are written as one array of each size, one after the other
+in the same file; sets that only test have empty `train` and `validation` arrays.
 """
 
 import gzip
 import hashlib
 import io
+import itertools
 import os
 import re
 import subprocess
@@ -16,6 +18,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +42,11 @@ MAYO_FOLDER = "mayo_data_arranged_patientwise"
 MAYO_DRIVE_FOLDER = "1gKytBtkTtGxBLRcNInx2OLty4Gie3pCX"  # named by the LPN paper's authors
 MAYO_VALIDATION = 8  # the last training slices, held back
 
+BSDS_FOLDERS = {"train": "train", "validation": "val", "test": "test"}
+BSDS_SIDES = (321, 481)  # of every image, which lies or stands
+SET11 = ("barbara", "boat", "cameraman", "couple", "fingerprint", "hill", "house", "lena", "man", "montage", "peppers")
+SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
+
 
 def prepare(name: str, output: str | Path, folder: str | Path, mirrors: Iterable[str] = (), count: int | None = None) -> str:
     """Write the arrays of data set `name` as `output`/{train,validation,test}.npy; return where the raw data came from.
@@ -59,10 +67,12 @@ def prepare(name: str, output: str | Path, folder: str | Path, mirrors: Iterable
     return source
 
 
-def _write_images(path: Path, images: np.ndarray | list[Callable[[], np.ndarray]]) -> None:
-    """Write an array, or images that are read one by one in several threads, so that none but a few are in memory."""
-    if isinstance(images, np.ndarray):
-        np.save(path, images)
+def _write_images(path: Path, images: np.ndarray | tuple[np.ndarray, ...] | list[Callable[[], np.ndarray]]) -> None:
+    """Write an array, arrays of several sizes, or images that are read one by one, so that none but a few are in memory."""
+    if not isinstance(images, list):
+        with path.open("wb") as file:
+            for array in images if isinstance(images, tuple) else (images,):
+                np.save(file, array)
         return
     from tqdm import tqdm
 
@@ -384,6 +394,114 @@ def _mayo_download(place: Path) -> Path:
         ) from error
 
 
+# Natural images: BSDS500, the 11 standard images, McMaster, Kodak; Levin's blur kernels
+
+
+def _bsds500(folder: Path, mirrors: list[str], count: int | None, grey: bool = False) -> tuple[str, dict[str, Any]]:
+    """BSDS500 by its official splits: uint8 (n, C, 321, 481), colour or grey; standing images are turned by a quarter.
+
+    `folder`/bsds500 holds train, val and test, as BSDS500/data/images does in the official archive.
+    """
+    place = _placed("bsds500", "BSDS500", folder, mirrors)
+    files = {split: _image_files(place / BSDS_FOLDERS[split]) for split in SPLITS}
+    _check_count("BSDS500", len(files["train"]), count, place / "train")
+    return str(place), {split: [lambda path=path: _lying(path, grey) for path in files[split]] for split in SPLITS}
+
+
+def _lying(path: Path, grey: bool) -> np.ndarray:
+    """Return a BSDS500 image (C, 321, 481)."""
+    image = _read_image(path, grey)
+    if tuple(sorted(image.shape[1:])) != BSDS_SIDES:
+        raise UserError(f"{path} is {image.shape[2]}x{image.shape[1]}; images of BSDS500 are 481x321 or 321x481.")
+    return image if image.shape[1] < image.shape[2] else np.ascontiguousarray(np.rot90(image, axes=(1, 2)))
+
+
+def _test_images(
+    folder: Path, mirrors: list[str], _: int | None, *, name: str, title: str, count: int, grey: bool
+) -> tuple[str, dict[str, Any]]:
+    """A set that only tests: uint8 (n, C, H, W), ordered by size, then name."""
+    place = _placed(name, title, folder, mirrors)
+    files = _image_files(place)
+    if name == "set11" and sorted(path.stem for path in files) != sorted(SET11):
+        raise UserError(f"{place} must hold the images {', '.join(SET11)}; it holds {', '.join(p.stem for p in files)}.")
+    if len(files) != count:
+        raise UserError(f"{place} holds {len(files)} images; {title} has {count}. Place the missing ones, remove others.")
+    images = sorted((_read_image(path, grey) for path in files), key=lambda image: image.shape)  # stable: then by name
+    sizes = tuple(np.stack(list(group)) for _, group in itertools.groupby(images, lambda image: image.shape))
+    none = np.zeros((0, *images[0].shape), np.uint8)
+    return str(place), {"train": none, "validation": none, "test": sizes}
+
+
+def _placed(name: str, title: str, folder: Path, mirrors: list[str]) -> Path:
+    """Return the folder of a data set that has to be placed by hand: the user's, or a mirror's."""
+    places = [folder / name, *(Path(mirror) / name for mirror in mirrors if "://" not in mirror)]
+    place = next((place for place in places if place.is_dir()), None)
+    if place is None:
+        raise UserError(
+            f"{title} is not there. Fetch it from {PLACES[name]} and place it at {places[0]}, or name a folder that has "
+            f"'{name}' under the config key 'data.mirrors'."
+        )
+    return place
+
+
+PLACES = {
+    "bsds500": "the Berkeley computer vision group (BSR_bsds500.tgz; its folder BSDS500/data/images with train, val, test)",
+    "set11": "the usual collections of grey test images (barbara.png, boat.png ... peppers.png, 11 files)",
+    "mcmaster": "the McMaster set of Zhang, Wu, Buades and Li (01.tif ... 18.tif)",
+    "kodak": "the Kodak lossless true colour image suite (kodim01.png ... kodim24.png)",
+    "kernels": "Levin et al. 2009 (the eight blur kernels as levin09.npz, arrays k1 ... k8)",
+}
+
+
+def _image_files(folder: Path) -> list[Path]:
+    files = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
+    if not files:
+        raise UserError(f"{folder} is missing or holds no image ({', '.join(SUFFIXES)}). Place the images there.")
+    return files
+
+
+def _read_image(path: Path, grey: bool) -> np.ndarray:
+    """Decode an image of 8 bits a channel as (1, H, W) (by the luma of ITU-R 601 where it has colours) or (3, H, W)."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            image.load()
+            mode = image.mode
+            pixels = np.asarray(image.convert("L" if grey else "RGB"))
+    except OSError as error:
+        raise UserError(f"{path} is truncated or no image ({error}). Fetch it again.") from error
+    if mode.startswith(("I", "F")):
+        raise UserError(f"{path} has 16 or more bits a channel (mode {mode}), not 8. Convert it, or fetch the original.")
+    if mode in ("LA", "RGBA", "PA", "La", "RGBa") or "transparency" in image.info:
+        raise UserError(
+            f"{path} has an alpha channel (mode {mode}), which would get lost. Convert it, or fetch the original."
+        )
+    return np.ascontiguousarray(np.atleast_3d(pixels).transpose(2, 0, 1))
+
+
+def _kernels(folder: Path, mirrors: list[str], count: int | None) -> tuple[str, dict[str, Any]]:
+    """Levin's eight motion blur kernels, as `test`: float32 (8, 1, 27, 27), zeros around the smaller ones."""
+    place = _placed("kernels", "The set of blur kernels", folder, mirrors)
+    path = place / "levin09.npz"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            kernels = [file[f"k{number}"] for number in range(1, 9)]
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"{path} is missing, damaged or without k1 ... k8 ({error}). Fetch it from {PLACES['kernels']}."
+        ) from error
+    for number, kernel in enumerate(kernels, 1):
+        if kernel.ndim != 2 or not np.isfinite(kernel).all() or abs(kernel.sum() - 1) > 1e-3:
+            raise UserError(f"{path}: the kernel k{number} is no finite 2-D array that sums to 1. Fetch it again.")
+        if any(side % 2 == 0 for side in kernel.shape):
+            raise UserError(f"{path}: the kernel k{number} of {kernel.shape} has no centre; odd sides are needed.")
+    largest = max(side for kernel in kernels for side in kernel.shape)
+    padded = [np.pad(kernel, [((largest - side) // 2,) * 2 for side in kernel.shape])[None] for kernel in kernels]
+    test = np.stack(padded).astype(np.float32)
+    return str(path), {"train": test[:0], "validation": test[:0], "test": test}
+
+
 # Data that need no download
 
 
@@ -432,6 +550,12 @@ DATASETS: dict[str, Callable[[Path, list[str], int | None], tuple[str, dict[str,
     "mnist": _mnist,
     "celeba": _celeba,
     "mayo": _mayo,
+    "bsds500": _bsds500,
+    "bsds500_grey": partial(_bsds500, grey=True),
+    "set11": partial(_test_images, name="set11", title="The set of standard images", count=11, grey=True),
+    "mcmaster": partial(_test_images, name="mcmaster", title="McMaster", count=18, grey=False),
+    "kodak": partial(_test_images, name="kodak", title="Kodak", count=24, grey=False),
+    "kernels": _kernels,
     "photographs": _photographs,
     "phantoms": _phantoms,
 }

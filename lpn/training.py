@@ -83,6 +83,8 @@ class Trainer:
         stages: the schedule, from `make_schedule`.
         sigma: standard deviation of the noise.
         seed: seed of the noise stream.
+        clip: whether noisy samples are clipped to [0, 1].
+        weight_decay: weight of  1/2 ||weights||^2  in the loss.
         bf16: compute f in bfloat16 autocast; weights, losses and optimiser stay in float32.
         compile: pass the network through `torch.compile`.
         first_step: steps that were taken before, by the model that training starts from: random streams go on from there.
@@ -97,6 +99,8 @@ class Trainer:
         *,
         sigma: float,
         seed: int,
+        clip: bool = False,
+        weight_decay: float = 0.0,
         bf16: bool = False,
         compile: bool = False,
         first_step: int = 0,
@@ -105,9 +109,9 @@ class Trainer:
         self.first_step, self.identity = first_step, identity
         self.model = model.to(memory_format=torch.channels_last)
         self.f = torch.compile(model) if compile else model
-        self.batches, self.stages, self.sigma, self.seed, self.bf16 = batches, stages, sigma, seed, bf16
+        self.batches, self.stages, self.sigma, self.seed, self.clip, self.bf16 = batches, stages, sigma, seed, clip, bf16
         self.device = next(model.parameters()).device
-        self.optimizer = torch.optim.Adam(model.parameters(), fused=True)
+        self.optimizer = torch.optim.Adam(model.parameters(), weight_decay=weight_decay, fused=True)
         self.step_count = 0
         self.losses: list[Tensor] = []  # since the last record
         self.records: list[dict[str, Any]] = []
@@ -125,8 +129,9 @@ class Trainer:
         clean = self.batches(self.first_step + self.step_count)
         generator = torch_generator(self.seed, "noise", self.first_step + self.step_count, device=self.device)
         noise = torch.randn(clean.shape, generator=generator, device=self.device)
+        noisy = torch.add(clean, noise, alpha=self.sigma)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            output = self.f(torch.add(clean, noise, alpha=self.sigma))
+            output = self.f(noisy.clamp_(0, 1) if self.clip else noisy)
         loss = LOSSES[stage.loss](output.float() - clean, stage.gamma)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -158,6 +158,7 @@ def reconstruction(files: list[Path], args: Namespace) -> pd.DataFrame:
                 "ssim_mean": frame.ssim.mean(),
                 "ssim_std": frame.ssim.std(ddof=0),
                 "psnr_below_best": (frame.best_psnr - frame.psnr).max(),
+                "iterations": frame.iteration.mean(),
                 "images": len(frame),
                 "scale": args.label,
             }
@@ -175,6 +176,8 @@ TABLES = {
     "mnist": mnist,
     "deblurring": reconstruction,
     "mayo": reconstruction,
+    "deconvolution": reconstruction,
+    "demosaicking": reconstruction,
     "published": published,
 }
 

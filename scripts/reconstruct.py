@@ -30,10 +30,10 @@ from lpn.denoisers import build_denoiser
 from lpn.errors import UserError, run_cli
 from lpn.files import atomic_path
 from lpn.metrics import psnr, ssim
-from lpn.networks import LPN
+from lpn.networks import LPN, Denoiser
 from lpn.operators import LinearOperator, build_operator
 from lpn.patches import PatchLPN
-from lpn.solvers import SOLVERS, ExactProx, Iterate, Problem, box
+from lpn.solvers import SOLVERS, ExactProx, Iterate, Problem, box, pdhg_step, total_variation, until
 
 PROBLEM_KEYS = ("scale", "tolerance", "cg_iterations")
 ARRAYS = ("x", "y", "start", "observed")
@@ -72,6 +72,9 @@ def make_prox(
 ) -> Callable[[Tensor], Tensor]:
     """Return the denoiser of a method; `shape` (C, H, W) is that of the images."""
     config = {key: value for key, value in config.items() if key != "model"}
+    if config.pop("clip", False):
+        unclipped = make_prox(config, model, shape, device)
+        return lambda v: unclipped(v).clamp_(0, 1)
     if model is None:
         return build_denoiser(config)
     network = load_model(model).to(device, memory_format=torch.channels_last)
@@ -80,51 +83,71 @@ def make_prox(
             f"{model} takes inputs of shape {network.input_shape} (None: any); the images of this problem have {shape}."
         )
     if not isinstance(network, LPN):
-        return network
+        return in_bf16(network) if config.get("precision") == "bf16" else network
     if network.input_shape == shape:
         return ExactProx(network)
     patches = PatchLPN(network, config.get("mode", "exact"), config.get("stride"))
     return ExactProx(patches) if patches.mode == "exact" else patches
 
 
+def in_bf16(network: Denoiser) -> Callable[[Tensor], Tensor]:
+    """Return the network with its convolutions in bfloat16, whose result has the precision of its input."""
+
+    def denoise(v: Tensor) -> Tensor:
+        with torch.autocast(v.device.type, torch.bfloat16):
+            return network(v).to(v)
+
+    return denoise
+
+
 def start_solver(
     method: dict[str, Any], operator: LinearOperator, y: Tensor, start: Tensor, prox: Callable[[Tensor], Tensor]
 ) -> tuple[Problem, Any, float | None]:
     """Return the problem, the solver's iterates, and the weight w of the regulariser in the objective, if it has one."""
-    options = {key: value for key, value in method.items() if key not in ("solver", "prox", "iterations")}
+    options = {key: value for key, value in method.items() if key not in ("solver", "prox", "iterations", "stop")}
     if options.pop("box", False):
         options["splits"] = (box,)
     try:
         problem = Problem(operator, y, **{key: options.pop(key) for key in PROBLEM_KEYS if key in options})
         if method["solver"] == "pgd":
             options.setdefault("step", 0.99 / (2 * problem.scale * operator.norm**2))
+        elif method["solver"] == "pdhg":
+            options.setdefault("step", pdhg_step(operator, options.get("dual_step", 1.0), options.get("tv", 0.0)))
         iterates = SOLVERS[method["solver"]](problem, prox, start, **options)
     except TypeError as error:
         raise UserError(f"the method's keys do not fit the solver {method['solver']}: {error}.") from error
-    weights = {"admm": lambda: options["rho"], "pgd": lambda: 1 / options["step"], "gradient_step": lambda: None}
-    return problem, iterates, weights[method["solver"]]()
+    iterates = until(iterates, method["stop"]) if "stop" in method else iterates
+    weights = {"admm": lambda: options["rho"], "gradient_step": lambda: None}
+    return problem, iterates, weights.get(method["solver"], lambda: 1 / options["step"])()
 
 
 def describe(
-    iterate: Iterate, problem: Problem, prox: Callable[[Tensor], Tensor], weight: float | None
+    iterate: Iterate, problem: Problem, prox: Callable[[Tensor], Tensor], weight: float | None, tv: float
 ) -> dict[str, np.ndarray]:
     """Return what is recorded of an iteration besides the image quality, one value an image.
 
-    The regulariser and the objective are those of z, where the regulariser is known; the data term is that of x.
+    `weight` is that of the regulariser in the objective, `tv` that of the total variation, which the data term includes. The
+    regulariser and the objective are those of z, where the regulariser is known; the data term is that of x.
     """
+
+    def data_term(x: Tensor) -> Tensor:
+        return problem.data_term(x) + (tv * total_variation(x) if tv else 0)
+
     values = {"primal": iterate.primal, "dual": iterate.dual, "cg_iterations": iterate.cg_iterations}
-    values["data_term"] = problem.data_term(iterate.x)
+    values["data_term"] = data_term(iterate.x)
     if isinstance(prox, ExactProx):
         values["regulariser"] = prox.regulariser
     if isinstance(prox, ExactProx) and weight:
-        values["objective"] = problem.data_term(iterate.z).double() + weight * values["regulariser"]
+        values["objective"] = data_term(iterate.z).double() + weight * values["regulariser"]
     return {name: value.double().cpu().numpy() for name, value in values.items()}
 
 
-def quality(x: Tensor, truth: np.ndarray) -> dict[str, np.ndarray]:
-    """Return PSNR and SSIM of each image."""
-    images = x.float().cpu().numpy()
-    return {"psnr": psnr(images, truth), "ssim": ssim(images, truth)}
+def quality(x: Tensor, truth: np.ndarray, spec: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Return PSNR and SSIM of each image, without the border and channel by channel where the spec says so."""
+    border = spec.get("border", 0)
+    inside = (..., slice(border, truth.shape[-2] - border), slice(border, truth.shape[-1] - border))
+    images, truth = x.float().cpu().numpy()[inside], truth[inside]
+    return {"psnr": psnr(images, truth, spec.get("channelwise", False)), "ssim": ssim(images, truth)}
 
 
 def reconstruct(
@@ -141,7 +164,7 @@ def reconstruct(
     if method["solver"] == "observation":
         x = torch.from_numpy(measurement["observed"])
         x = x.clamp(0, 1) if spec["clip"] else x
-        return x, pd.DataFrame({"image": images, "iteration": 0} | quality(x, truth))
+        return x, pd.DataFrame({"image": images, "iteration": 0} | quality(x, truth, spec))
     operator = build_operator(spec["operator"], tuple(x.shape[1:]), spec["seed"])
     if y.shape[1:] != operator.output_shape:
         raise UserError(f"measurements of shape {tuple(y.shape[1:])} don't fit the operator {spec['operator']}, which gives "
@@ -156,22 +179,25 @@ def reconstruct(
                 return x, pd.DataFrame({"image": images, "iteration": number, "psnr": -np.inf, "ssim": np.nan})
             raise UserError(f"the method diverged: iterate {number} is not finite. Lower 'scale', or raise 'rho'.")
         x = iterate.x.clamp(0, 1) if spec["clip"] else iterate.x
-        if detailed or number == method["iterations"]:
-            row = {"image": images, "iteration": number} | quality(x, truth)
-            rows.append(pd.DataFrame(row | (describe(iterate, problem, prox, weight) if detailed else {})))
+        if detailed:
+            row = {"image": images, "iteration": number} | quality(x, truth, spec)
+            rows.append(pd.DataFrame(row | describe(iterate, problem, prox, weight, method.get("tv", 0.0))))
+    if not detailed:
+        rows.append(pd.DataFrame({"image": images, "iteration": number} | quality(x, truth, spec)))
     return x, pd.concat(rows)
 
 
 def summarise(iterations: pd.DataFrame) -> pd.DataFrame:
-    """Return one row an image: the quality of the last iterate, and the best PSNR of all with its iteration."""
+    """Return one row an image: the quality of the last iterate, its number, and the best PSNR of all with its iteration."""
     last = iterations[iterations.iteration == iterations.iteration.max()].set_index("image")
     best = iterations.set_index("iteration").groupby("image").psnr
-    return last[["psnr", "ssim"]].assign(best_psnr=best.max(), best_iteration=best.idxmax()).reset_index()
+    return last[["psnr", "ssim", "iteration"]].assign(best_psnr=best.max(), best_iteration=best.idxmax()).reset_index()
 
 
 def main() -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("--spec", required=True, help="operator, seed, first, clip, method, parameters that override it")
+    settings = "operator, seed, first, clip, border, channelwise, method, parameters that override it"
+    arguments.add_argument("--spec", required=True, help=settings)
     arguments.add_argument("--measurement", required=True, help=".npz file of scripts/measure.py")
     arguments.add_argument("--model", help="model.pt, for methods with a learned denoiser")
     arguments.add_argument("--tuned", type=Path, help="JSON file of scripts/choose.py, whose parameters override the spec's")

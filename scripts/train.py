@@ -21,7 +21,7 @@ import torch
 from _cli import add_device, add_threads, parser, read_spec, setup_compute
 
 from lpn.checkpoints import load_model, read_checkpoint, save_model
-from lpn.data import image_batches, laplace_batches, load_images, to_tensor
+from lpn.data import centre, image_batches, laplace_batches, load_images, to_tensor
 from lpn.errors import UserError, run_cli
 from lpn.files import write_text
 from lpn.metrics import psnr, ssim
@@ -58,10 +58,10 @@ def make_validation(
     if spec["data"] == "laplace":
         return None
     images = load_images(Path(data) / "validation.npy")[: spec["validation_images"]]
-    top, left = ((n - side) // 2 for n in images.shape[-2:])
-    clean = to_tensor(images[..., top : top + side, left : left + side])
+    clean = centre(to_tensor(images), side)
     noise = torch.randn(clean.shape, generator=torch_generator(spec["seed"], "validation"))
-    noisy = (clean + spec["sigma"] * noise).to(device)
+    noisy = clean + spec["sigma"] * noise
+    noisy = (noisy.clamp(0, 1) if spec.get("clip_noisy") else noisy).to(device)
 
     @torch.no_grad()
     def validate(model: Denoiser) -> dict[str, float]:
@@ -103,6 +103,8 @@ def make_trainer(spec: dict[str, Any], data: str | None, init: str | None, devic
         make_schedule(spec["phases"], math.prod(shape)),
         sigma=spec["sigma"],
         seed=spec["seed"],
+        clip=spec.get("clip_noisy", False),
+        weight_decay=spec.get("weight_decay", 0.0),
         bf16=spec.get("precision", "fp32") == "bf16",
         compile=spec.get("compile", False),
         first_step=first_step,

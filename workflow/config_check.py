@@ -27,6 +27,9 @@ def _sentence(error: ValidationError) -> str:
 
 DATA_NETWORKS = {"laplace": ("lpn_1d", 1), "mnist": ("lpn_28", 1)}  # data of one fixed network: name, channels
 CHANNELS = {"celeba": 3, "mayo": 1, "photographs": 3, "phantoms": 1}
+CHANNELS |= {"bsds500": 3, "bsds500_grey": 1, "set11": 1, "mcmaster": 3, "kodak": 3}
+LPNS = ("lpn_1d", "lpn_28", "lpn_128")
+TEST_ONLY = ("set11", "mcmaster", "kodak")  # data without training and validation images
 
 
 def _model_problems(model: dict[str, Any], models: dict[str, Any]) -> list[str]:
@@ -69,12 +72,34 @@ def _method_problems(key: str, method: dict[str, Any], data: str, models: dict[s
     prox, problems = method.get("prox", {}), []
     if ("model" in prox) == ("name" in prox):
         return [f"key '{key}.prox' must name either a 'model' or a classical denoiser ('name')."]
-    missing = {"admm": ["rho"], "gradient_step": ["rho"], "pgd": []}[method["solver"]]
+    missing = {"admm": ["rho"], "gradient_step": ["rho"], "pgd": [], "pdhg": []}[method["solver"]]
     problems += [f"key '{key}' lacks '{name}'." for name in [*missing, "scale", "iterations"] if name not in method]
+    if "precision" in prox and models.get(prox.get("model"), {}).get("network", {}).get("name") in (None, *LPNS):
+        problems.append(f"key '{key}.prox.precision' is for models of unconstrained networks alone.")
     if "model" in prox and prox["model"] not in models:
         problems.append(f"key '{key}.prox.model' names the model '{prox['model']}', which does not exist.")
     elif "model" in prox and models[prox["model"]]["network"].get("channels", 1) != CHANNELS[data]:
         problems.append(f"key '{key}.prox.model': '{prox['model']}' takes images of another number of channels than {data}.")
+    return problems
+
+
+def _experiment_problems(key: str, experiment: dict[str, Any]) -> list[str]:
+    """Return what is wrong with an experiment besides its methods."""
+    operator, data, problems = experiment["operator"], experiment["data"], []
+    if operator["name"] == "circular_blur":
+        kernel = operator.get("kernel", "gaussian")
+        needed = {"gaussian": {"sigma", "side"}, "box": {"side"}}.get(kernel, set())
+        given = operator.keys() - {"name", "kernel", *([] if needed else ["number"])}
+        if given != needed:
+            problems.append(
+                f"key '{key}.operator' must name a kernel: gaussian (with sigma and side), box (with side), levin or a file "
+                f"(with number at most); it is {kernel} with {', '.join(sorted(given)) or 'nothing'}."
+            )
+    if operator["name"] == "bayer" and CHANNELS[data] != 3:
+        problems.append(f"key '{key}.operator': a Bayer mosaic takes colour images; those of {data} are grey.")
+    tuning = experiment.get("tuning", {}).get("data", data)
+    if CHANNELS[tuning] != CHANNELS[data]:
+        problems.append(f"key '{key}.tuning.data': {tuning} has images of another number of channels than {data}.")
     return problems
 
 
@@ -88,9 +113,15 @@ def _inverse_problems(config: dict[str, Any]) -> list[str]:
             for image in experiment["shown"]
             if image >= experiment["images"]
         ]
+        problems += _experiment_problems(key, experiment)
         for method, own in experiment["methods"].items():
             merged = merge(inverse["methods"].get(method, {}), own)
             problems += _method_problems(f"{key}.methods.{method}", merged, experiment["data"], config["models"])
+            if "tune" in merged and experiment.get("tuning", {}).get("data", experiment["data"]) in TEST_ONLY:
+                problems.append(
+                    f"key '{key}.methods.{method}.tune' needs validation images, which {experiment['data']} has not: name a "
+                    f"data set that has some under '{key}.tuning.data'."
+                )
     return problems
 
 

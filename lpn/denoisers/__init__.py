@@ -10,11 +10,12 @@ from typing import Any
 from torch import Tensor
 
 from lpn.denoisers.bm3d import bm3d
+from lpn.denoisers.nlm import nlm
 from lpn.denoisers.tv import tv
 from lpn.denoisers.wavelet import wavelet
 from lpn.errors import UserError
 
-DENOISERS: dict[str, Callable[..., Callable[[Tensor], Tensor]]] = {"tv": tv, "wavelet": wavelet, "bm3d": bm3d}
+DENOISERS: dict[str, Callable[..., Callable[[Tensor], Tensor]]] = {"tv": tv, "wavelet": wavelet, "bm3d": bm3d, "nlm": nlm}
 
 
 def build_denoiser(config: dict[str, Any]) -> Callable[[Tensor], Tensor]:

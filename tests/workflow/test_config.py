@@ -95,7 +95,24 @@ def test_every_key_is_explained_to_people() -> None:
         ({"inverse": {"methods": {"lpn": {"prox": {"model": "x"}}}}}, r"lpn\.prox\.model' names the model 'x'"),
         ({"inverse": {"methods": {"lpn": {"prox": {"model": "mnist"}}}}}, r"takes images of another number of channels"),
         ({"inverse": {"methods": {"lpn": {"prox": {"name": "tv"}}}}}, r"either a 'model' or a classical denoiser"),
-        ({"inverse": {"experiments": {"deblur": {"operator": {"kernel": 1}}}}}, r"unknown key 'kernel'"),
+        ({"inverse": {"experiments": {"deblur": {"operator": {"kernl": 1}}}}}, r"unknown key 'kernl'"),
+        (
+            {"inverse": {"experiments": {"deblur": {"operator": {"name": "circular_blur", "kernel": "box"}}}}},
+            r"deblur\.operator' must name a kernel.* it is box with sigma",
+        ),
+        (
+            {"inverse": {"experiments": {"deblur": {"operator": {"name": "circular_blur", "sigma": 1}}}}},
+            r"it is gaussian with sigma",
+        ),
+        ({"inverse": {"experiments": {"deblur": {"data": "kodak"}}}}, r"tv\.tune' needs validation images, which kodak has"),
+        (
+            {"inverse": {"experiments": {"deblur": {"tuning": {"data": "bsds500_grey"}}}}},
+            r"tuning\.data': bsds500_grey has images of another number of channels than celeba",
+        ),
+        (
+            {"inverse": {"experiments": {"deblur": {"data": "set11", "operator": {"name": "bayer"}}}}},
+            r"a Bayer mosaic takes colour images; those of set11 are grey",
+        ),
     ],
 )
 def test_faults_are_named(update: dict, message: str) -> None:

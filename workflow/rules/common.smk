@@ -219,21 +219,47 @@ def perturbation_figure_spec(wildcards):
     )
 
 
+def images_per_job(experiment):
+    """Return how many images of an experiment one job takes."""
+    return EXPERIMENTS[experiment].get("images_per_job", config["inverse"]["images_per_job"])
+
+
 def parts(experiment):
     """Return the numbers of the jobs that an experiment's images are split into."""
-    return range(-(-EXPERIMENTS[experiment]["images"] // config["inverse"]["images_per_job"]))
+    return range(-(-EXPERIMENTS[experiment]["images"] // images_per_job(experiment)))
+
+
+def measured_data(experiment, split):
+    """Return the data set whose test or validation images an experiment measures."""
+    tuning = EXPERIMENTS[experiment].get("tuning", {})
+    return tuning.get("data", EXPERIMENTS[experiment]["data"]) if split == "validation" else EXPERIMENTS[experiment]["data"]
+
+
+def kernel_file(experiment):
+    """Return the file that an experiment's blur kernel comes from, if any: Levin's set, or the user's own."""
+    kernel = EXPERIMENTS[experiment]["operator"].get("kernel", "gaussian")
+    if kernel in ("gaussian", "box"):
+        return []
+    return PREPARED / "kernels/test.npy" if kernel == "levin" else kernel
+
+
+def operator_spec(experiment):
+    """Return the settings of an experiment's operator, with the file of its kernel in the place of "levin"."""
+    file = kernel_file(experiment)
+    return EXPERIMENTS[experiment]["operator"] | ({"kernel": str(file)} if file else {})
 
 
 def measurement_spec(wildcards):
     """Return the settings of the measurements of one part of an experiment's images."""
     experiment = EXPERIMENTS[wildcards.experiment]
-    first, images = 0, config["inverse"]["tuning_images"]
+    settings = {key: experiment[key] for key in ("noise", "seed")} | {"operator": operator_spec(wildcards.experiment)}
     if wildcards.split == "test":
-        per_job = config["inverse"]["images_per_job"]
+        per_job = images_per_job(wildcards.experiment)
         first = int(wildcards.part) * per_job
-        images = min(per_job, experiment["images"] - first)
-    settings = {key: experiment[key] for key in ("operator", "noise", "seed")}
-    return canonical(settings | {"split": wildcards.split, "first": first, "images": images})
+        images = {"first": first, "images": min(per_job, experiment["images"] - first)}
+    else:
+        images = {"first": 0, "images": config["inverse"]["tuning_images"], "crop": experiment.get("tuning", {}).get("crop")}
+    return canonical(settings | {"split": wildcards.split} | images)
 
 
 def method_models(experiment, method):
@@ -249,14 +275,16 @@ def on_gpu(wildcards):
 
 def method_spec(experiment, method, first):
     """Return all that decides a reconstruction but its measurements, its model and its tuned parameters."""
-    settings = {key: EXPERIMENTS[experiment][key] for key in ("operator", "seed", "clip")}
+    keys = ("seed", "clip", "border", "channelwise")
+    settings = {key: EXPERIMENTS[experiment][key] for key in keys if key in EXPERIMENTS[experiment]}
+    settings["operator"] = operator_spec(experiment)
     method = {key: value for key, value in METHODS[experiment][method].items() if key not in ("title", "tune")}
     return settings | {"first": first, "method": method}
 
 
 def reconstruction_spec(wildcards):
     """Return the settings of one reconstruction job."""
-    first = int(wildcards.part) * config["inverse"]["images_per_job"]
+    first = int(wildcards.part) * images_per_job(wildcards.experiment)
     return canonical(method_spec(wildcards.experiment, wildcards.method, first))
 
 
@@ -293,7 +321,17 @@ def method_files(experiment, pattern, iterative=False):
 
 def shown_parts(experiment):
     """Return the numbers of the jobs that make the images which figures show."""
-    return sorted({image // config["inverse"]["images_per_job"] for image in EXPERIMENTS[experiment]["shown"]})
+    return sorted({image // images_per_job(experiment) for image in EXPERIMENTS[experiment]["shown"]})
+
+
+def scale_searches(experiment):
+    """Return the methods of an experiment that search for the weight of the data term."""
+    return [name for name, method in METHODS[experiment].items() if "scale" in method.get("tune", {})]
+
+
+def figure_kinds(experiment):
+    """Return the kinds of figures of an experiment."""
+    return ["comparison", "convergence", *(["tuning"] if scale_searches(experiment) else [])]
 
 
 def inverse_figure_files(wildcards):
@@ -301,6 +339,8 @@ def inverse_figure_files(wildcards):
     experiment = wildcards.experiment
     if wildcards.kind == "convergence":
         return method_files(experiment, "{part}_iterations.csv", iterative=True)
+    if wildcards.kind == "tuning":
+        return expand(OUT / "inverse" / experiment / "tuning/{method}.json", method=scale_searches(experiment))
     folder = OUT / "inverse" / experiment
     names = [*METHODS[experiment], "measurements"]
     return [
@@ -322,8 +362,9 @@ def inverse_figure_spec(wildcards):
                 n for n, method in METHODS[wildcards.experiment].items() if method["solver"] != "observation"
             ],
             "shown": experiment["shown"],
-            "images_per_job": config["inverse"]["images_per_job"],
+            "images_per_job": images_per_job(wildcards.experiment),
             "parts": len(parts(wildcards.experiment)),
+            "searches": scale_searches(wildcards.experiment),
             "label": config["label"],
         }
     )
@@ -379,9 +420,9 @@ MNIST_FIGURES = expand(
     kind=["grid", "violin"],
     format=["pdf", "png", "html"],
 )
-INVERSE_FIGURES = expand(
-    OUT / "figures/{experiment}_{kind}.{format}",
-    experiment=EXPERIMENTS,
-    kind=["comparison", "convergence"],
-    format=["pdf", "png", "html"],
-)
+INVERSE_FIGURES = [
+    OUT / f"figures/{experiment}_{kind}.{format}"
+    for experiment in EXPERIMENTS
+    for kind in figure_kinds(experiment)
+    for format in ("pdf", "png", "html")
+]

@@ -1,6 +1,7 @@
 rule measure:
     input:
-        lambda wildcards: prepared_files(EXPERIMENTS[wildcards.experiment]["data"]),
+        data=lambda wildcards: prepared_files(measured_data(wildcards.experiment, wildcards.split)),
+        kernel=lambda wildcards: kernel_file(wildcards.experiment),
     output:
         OUT / "inverse/{experiment}/measurements/{split}_{part}.npz",
     log:
@@ -14,7 +15,7 @@ rule measure:
         runtime=30,
     params:
         spec=measurement_spec,
-        data=lambda wildcards, input: data_option(input),
+        data=lambda wildcards, input: data_option(input.data),
         code=fingerprint("scripts/measure.py"),
     message:
         "Measuring {wildcards.split} images of {wildcards.experiment}, part {wildcards.part}"
@@ -26,6 +27,7 @@ rule tune:
     input:
         unpack(lambda wildcards: method_models(wildcards.experiment, wildcards.method)),
         measurement=OUT / "inverse/{experiment}/measurements/validation_0.npz",
+        kernel=lambda wildcards: kernel_file(wildcards.experiment),
     output:
         OUT / "inverse/{experiment}/tuning/{method}/{point}.csv",
     log:
@@ -77,6 +79,7 @@ rule reconstruct:
     input:
         unpack(lambda wildcards: method_models(wildcards.experiment, wildcards.method)),
         measurement=OUT / "inverse/{experiment}/measurements/test_{part}.npz",
+        kernel=lambda wildcards: kernel_file(wildcards.experiment),
         tuned=chosen_parameters,
     output:
         images=OUT / "inverse/{experiment}/{method}/{part}.csv",
@@ -130,7 +133,7 @@ rule inverse_figure:
     benchmark:
         LOGS / "benchmarks/figure_{experiment}_{kind}.tsv"
     wildcard_constraints:
-        kind="comparison|convergence",
+        kind="comparison|convergence|tuning",
     conda:
         "../../environment.yml"
     resources:

@@ -1,0 +1,206 @@
+"""Natural images, blur kernels, and what the denoisers of "Learning Proximal Operators" need of training and metrics."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio
+
+from lpn.data import centre, load_images, read_images
+from lpn.denoisers import build_denoiser
+from lpn.errors import UserError
+from lpn.losses import LOSSES
+from lpn.metrics import psnr
+from lpn.networks import build_network
+from lpn.sources import SET11, prepare
+from lpn.training import Trainer, make_schedule
+
+
+def pixels(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
+
+
+def place(folder: Path, images: dict[str, np.ndarray]) -> Path:
+    """Write PNG files."""
+    for name, image in images.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / name)
+    return folder
+
+
+@pytest.fixture
+def bsds(tmp_path: Path) -> Path:
+    """A BSDS500 of two training images, one of them standing, and one of each other kind."""
+    names = ["train/a.png", "train/b.png", "val/c.png", "test/d.png"]
+    shapes = [(321, 481, 3), (481, 321, 3), (321, 481, 3), (321, 481, 3)]
+    images = {name: pixels(*shape, seed=i) for i, (name, shape) in enumerate(zip(names, shapes, strict=True))}
+    return place(tmp_path / "raw/bsds500", images).parent
+
+
+def test_bsds500(bsds: Path, tmp_path: Path) -> None:
+    source = prepare("bsds500", tmp_path / "out", bsds, count=2)
+    assert source == str(bsds / "bsds500")
+    train = load_images(tmp_path / "out/train.npy")
+    assert train.shape == (2, 3, 321, 481)
+    assert len(load_images(tmp_path / "out/validation.npy")) == len(load_images(tmp_path / "out/test.npy")) == 1
+    np.testing.assert_array_equal(train[0], pixels(321, 481, 3, seed=0).transpose(2, 0, 1))
+    np.testing.assert_array_equal(train[1], np.rot90(pixels(481, 321, 3, seed=1)).transpose(2, 0, 1))
+    prepare("bsds500_grey", tmp_path / "grey", tmp_path, [str(bsds)])
+    grey = load_images(tmp_path / "grey/train.npy")
+    luma = np.rint(pixels(321, 481, 3, seed=0) @ [0.299, 0.587, 0.114])
+    assert abs(grey[0, 0] - luma).max() <= 1
+
+
+def test_bsds500_is_checked(bsds: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"has 2 training images of BSDS500, not 200.*'data.counts'"):
+        prepare("bsds500", tmp_path / "out", bsds, count=200)
+    with pytest.raises(UserError, match=r"BSDS500 is not there.*place it at .*'data.mirrors'"):
+        prepare("bsds500", tmp_path / "out", tmp_path / "elsewhere")
+    (bsds / "bsds500/val/c.png").unlink()
+    with pytest.raises(UserError, match=r"val is missing or holds no image"):
+        prepare("bsds500", tmp_path / "out", bsds)
+    place(bsds / "bsds500", {"val/c.png": pixels(100, 481, 3)})
+    with pytest.raises(UserError, match=r"c.png is 481x100; images of BSDS500 are 481x321 or 321x481"):
+        prepare("bsds500", tmp_path / "out", bsds)
+    file = bsds / "bsds500/val/c.png"
+    file.write_bytes(file.read_bytes()[:2000])
+    with pytest.raises(UserError, match=r"c.png is truncated or no image"):
+        prepare("bsds500", tmp_path / "out", bsds)
+    assert not (tmp_path / "out/validation.npy").exists()
+
+
+def test_images_of_two_sizes(tmp_path: Path) -> None:
+    images = {f"set11/{name}.png": pixels(12, 12, seed=i) if i % 2 else pixels(8, 8, seed=i) for i, name in enumerate(SET11)}
+    prepare("set11", tmp_path / "out", place(tmp_path / "raw", images))
+    path = tmp_path / "out/test.npy"
+    assert np.load(tmp_path / "out/train.npy").shape[0] == np.load(tmp_path / "out/validation.npy").shape[0] == 0
+    small, large = read_images(path, 0, 6), read_images(path, 6, 5)
+    assert small.shape == (6, 1, 8, 8)
+    np.testing.assert_array_equal(small[1, 0], images["set11/cameraman.png"])
+    np.testing.assert_array_equal(large[4, 0], images["set11/montage.png"])
+    with pytest.raises(UserError, match=r"6 of 8x8, then 5 of 12x12.*'images_per_job'"):
+        read_images(path, 5, 2)
+    with pytest.raises(UserError, match=r"images up to 12 are asked for, but .* has only 11"):
+        read_images(path, 6, 6)
+    (tmp_path / "raw/set11/lena.png").rename(tmp_path / "raw/set11/elena.png")
+    with pytest.raises(UserError, match="must hold the images barbara, boat"):
+        prepare("set11", tmp_path / "out", tmp_path / "raw")
+
+
+@pytest.mark.parametrize(("name", "count", "pattern"), [("mcmaster", 18, "{:02d}.tif"), ("kodak", 24, "kodim{:02d}.png")])
+def test_colour_test_sets(name: str, count: int, pattern: str, tmp_path: Path) -> None:
+    images = {f"{name}/{pattern.format(i + 1)}": pixels(4, 6, 3, seed=i) for i in range(count)}
+    prepare(name, tmp_path / "out", place(tmp_path, images))
+    test = read_images(tmp_path / "out/test.npy", 0, count)
+    np.testing.assert_array_equal(test[-1], images[f"{name}/{pattern.format(count)}"].transpose(2, 0, 1))
+    (tmp_path / name / pattern.format(3)).unlink()
+    with pytest.raises(UserError, match=f"holds {count - 1} images; .* has {count}"):
+        prepare(name, tmp_path / "out", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (Image.fromarray(np.arange(24, dtype=np.uint16).reshape(4, 6)), "kodim01.png has 16 or more bits a channel"),
+        (Image.fromarray(pixels(4, 6, 4), "RGBA"), "kodim01.png has an alpha channel"),
+        (Image.fromarray(pixels(4, 6, 2), "LA"), "kodim01.png has an alpha channel"),
+    ],
+)
+def test_images_that_would_lose_something(image: Image.Image, message: str, tmp_path: Path) -> None:
+    place(tmp_path, {f"kodak/kodim{i:02d}.png": pixels(4, 6, 3) for i in range(1, 25)})
+    image.save(tmp_path / "kodak/kodim01.png")
+    with pytest.raises(UserError, match=message):
+        prepare("kodak", tmp_path / "out", tmp_path)
+
+
+def save_kernels(folder: Path, **changes: np.ndarray | None) -> Path:
+    """Write eight kernels of several odd sides, with changes."""
+    (folder / "kernels").mkdir(exist_ok=True)
+    kernels = {f"k{i}": pixels(2 * i + 1, 2 * i + 1, seed=i) + 1.0 for i in range(1, 9)}
+    kernels = {name: kernel / kernel.sum() for name, kernel in kernels.items()} | changes
+    np.savez(folder / "kernels/levin09.npz", **{name: kernel for name, kernel in kernels.items() if kernel is not None})
+    return folder
+
+
+def test_kernels(tmp_path: Path) -> None:
+    prepare("kernels", tmp_path / "out", save_kernels(tmp_path))
+    kernels = load_images(tmp_path / "out/test.npy")
+    assert kernels.shape == (8, 1, 17, 17)
+    np.testing.assert_allclose(kernels.sum((1, 2, 3)), 1, rtol=1e-6)
+    first = pixels(3, 3, seed=1) + 1.0
+    np.testing.assert_allclose(kernels[0, 0, 7:10, 7:10], first / first.sum(), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "message"),
+    [
+        (None, "missing, damaged or without k1"),
+        (np.ones((3, 3)), "k4 is no finite 2-D array that sums to 1"),
+        (np.full((2, 3), 1 / 6), "k4 of .* has no centre"),
+        (np.full((3, 3), np.nan), "k4 is no finite"),
+    ],
+)
+def test_unfit_kernels(kernel: np.ndarray | None, message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=message):
+        prepare("kernels", tmp_path / "out", save_kernels(tmp_path, k4=kernel))
+
+
+def test_centre() -> None:
+    image = torch.arange(5 * 6).view(1, 1, 5, 6)
+    assert centre(image, 2).flatten().tolist() == [8, 9, 14, 15]
+    with pytest.raises(UserError, match="squares of side 6"):
+        centre(image, 6)
+
+
+def test_channelwise_psnr() -> None:
+    truth = np.random.default_rng(0).random((2, 3, 8, 8))
+    images = truth + np.array([0.01, 0.02, 0.04]).reshape(3, 1, 1)
+    expected = [peak_signal_noise_ratio(truth[0, c], images[0, c], data_range=1.0) for c in range(3)]
+    np.testing.assert_allclose(psnr(images, truth, channelwise=True), [np.mean(expected)] * 2, rtol=1e-12)
+    assert (psnr(images, truth) < psnr(images, truth, channelwise=True)).all()
+
+
+def test_non_local_means() -> None:
+    """It removes noise from an image with repeated structure, and leaves a constant as it is."""
+    clean = torch.from_numpy(np.kron(np.arange(16).reshape(4, 4) % 2, np.ones((8, 8)))).float().expand(2, 1, 32, 32)
+    noisy = clean + 0.05 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    denoise = build_denoiser({"name": "nlm", "sigma": 0.05})
+    assert (denoise(noisy) - clean).square().mean() < 0.3 * (noisy - clean).square().mean()
+    flat = torch.full((1, 3, 20, 20), 0.4)
+    torch.testing.assert_close(denoise(flat), flat)
+
+
+def test_sum_of_squares() -> None:
+    residual = torch.arange(12.0).view(2, 1, 2, 3)
+    assert LOSSES["sum_of_squares"](residual, 0.0).item() == (residual**2).sum().item() / 4
+
+
+def trainer(**options) -> Trainer:
+    torch.manual_seed(0)
+    model = build_network({"name": "dncnn", "channels": 1, "depth": 2, "hidden": 3})
+    stages = make_schedule([{"loss": "sum_of_squares", "steps": 2, "lr": 1e-2}], 64)
+    return Trainer(model, lambda step: torch.ones(2, 1, 8, 8), stages, sigma=0.5, seed=0, **options)
+
+
+def test_noisy_samples_are_clipped() -> None:
+    seen = []
+    run = trainer(clip=True)
+    forward = run.f.forward
+    run.f.forward = lambda x: (seen.append(x), forward(x))[1]
+    run.step()
+    assert seen[0].min() >= 0
+    assert seen[0].max() == 1  # half of the noise is cut off where the image is 1
+    assert trainer().step() != trainer(clip=True).step()
+
+
+def test_weight_decay_is_in_the_gradient() -> None:
+    """Adam's first moment after one step is (1 - beta_1) (gradient + decay weights)."""
+    plain, decayed = trainer(), trainer(weight_decay=0.1)
+    weights = [p.detach().clone() for p in plain.model.parameters()]
+    plain.step()
+    decayed.step()
+    for weight, a, b in zip(weights, plain.model.parameters(), decayed.model.parameters(), strict=True):
+        change = decayed.optimizer.state[b]["exp_avg"] - plain.optimizer.state[a]["exp_avg"]
+        torch.testing.assert_close(change, 0.1 * 0.1 * weight, rtol=1e-4, atol=1e-6)
