@@ -9,7 +9,7 @@ READY = .venv/ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export UV_HTTP_TIMEOUT = 300
 
-.PHONY: help demo paper test lint format bench report lock clean
+.PHONY: help demo paper test lint format bench report archive lock clean
 
 help: ## what each target gives
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -51,6 +51,10 @@ bench: $(READY) ## speed and memory, ours beside the plain formulation
 
 report: $(READY) ## one self-contained HTML page of the run that CONFIG names (config/demo.yaml)
 	$(SNAKEMAKE) --report results/$(RUN)/report.html
+
+archive: $(READY) ## the finished run that CONFIG names in one file that describes and verifies itself, results/<run>.zip
+	python scripts/archive.py results/$(RUN) --logs logs/$(RUN) --output results/$(RUN).zip
+	python results/$(RUN).zip
 
 lock: $(READY) ## write requirements.lock anew from pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-header --no-annotate pyproject.toml --output-file requirements.lock

@@ -2,6 +2,9 @@
 
 import argparse
 import json
+import os
+import platform
+import re
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +28,25 @@ def add_device(arguments: argparse.ArgumentParser) -> None:
     arguments.add_argument("--device", default="auto", help="auto (default: CUDA where there is one), cpu, cuda, cuda:1")
 
 
+MACHINE = "machine: "  # begins the line of a log that names the machine of the job
+
+
+def describe_machine() -> str:
+    """Return the machine in one line: name, processor, cores, memory, GPUs."""
+    information = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*: (.*)", information.read_text()) if information.exists() else None
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    processor = found[1] if found else platform.processor() or platform.machine()
+    return f"{platform.node()}, {processor}, {os.cpu_count()} cores, {memory:.0f} GiB, {', '.join(gpus) or 'no GPU'}"
+
+
 def setup_compute(threads: int, device: str) -> torch.device:
-    """Set up arithmetic the same way for every job and return the device ("auto": CUDA where there is one).
+    """Set up arithmetic the same way for every job, log the machine and return the device ("auto": CUDA if there is one).
 
     fp32 means fp32 (no TF32), and cuDNN takes deterministic kernels.
     """
+    print(MACHINE + describe_machine(), flush=True)
     torch.set_num_threads(threads)
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.allow_tf32 = False

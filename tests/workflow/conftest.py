@@ -149,7 +149,7 @@ class Project:
 
 def copy_project(folder: Path) -> Project:
     """Copy what git tracks or would track, with the tiny configuration and made images in place of MNIST and CelebA."""
-    names = ["workflow", "scripts", "lpn", "config", "environment.yml"]
+    names = ["workflow", "scripts", "lpn", "config", "environment.yml", "requirements.lock"]
     for name in names:
         source = ROOT / name
         copy = shutil.copytree if source.is_dir() else shutil.copy

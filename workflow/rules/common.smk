@@ -95,6 +95,12 @@ def prepared_files(data):
     return multiext(str(PREPARED / data) + "/", "train.npy", "validation.npy", "test.npy")
 
 
+def used_data():
+    """Return the data sets that must be prepared."""
+    names = {config["models"][name]["data"] for name in MODELS} | {e["data"] for e in EXPERIMENTS.values()}
+    return sorted(names - {"laplace"})
+
+
 def count_option(data):
     """Return the option that demands the full number of training images, where the config does."""
     count = config["data"]["counts"].get(data)
