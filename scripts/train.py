@@ -91,9 +91,7 @@ def sample_shape(spec: dict[str, Any], model: Denoiser) -> tuple[int, ...]:
     return (*model.input_shape[:-2], side, side) if len(model.input_shape) == 3 else model.input_shape
 
 
-def make_trainer(
-    spec: dict[str, Any], data: str | None, init: str | None, device: torch.device, share: Share
-) -> Trainer:
+def make_trainer(spec: dict[str, Any], data: str | None, init: str | None, device: torch.device, share: Share) -> Trainer:
     """Build the network, with the weights of `init` where given, its data and its schedule."""
     torch.manual_seed(stream_seed(spec["seed"], "initialisation"))
     model = build_network(spec["network"])

@@ -101,6 +101,11 @@ def used_data():
     return sorted(names - {"laplace"})
 
 
+def per_attempt(amount):
+    """Return a resource (MB or minutes) that grows with every retry of a job."""
+    return lambda wildcards, attempt: amount * attempt
+
+
 def count_option(data):
     """Return the option that demands the full number of training images, where the config does."""
     count = config["data"]["counts"].get(data)
