@@ -151,6 +151,8 @@ def main() -> None:
         raise UserError(f"another process trains in {folder}. Wait for it, or end it, and run the same command again.")
     for problem in checkpoints.restore(trainer):
         print(f"warning: {problem} It was removed; training goes on from step {trainer.step_count}.")
+    if trainer.step_count:
+        print(f"going on from step {trainer.step_count} of {trainer.total_steps}", flush=True)
     share.wait()
 
     from torch.utils.tensorboard import SummaryWriter

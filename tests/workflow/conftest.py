@@ -51,7 +51,7 @@ TINY = {
         },
         "dncnn": {
             "network": {"name": "dncnn", "channels": 3, "depth": 3, "hidden": 4},
-            "data": "celeba",
+            "data": "photographs",
             "patch": 16,
             "sigma": 0.1,
             "seed": 0,
