@@ -4,6 +4,7 @@
                    beside autograd inside autograd in eager fp32; and the peak memory of each, in a process of its own
   laplacian        1,000 training steps of the 1-D network (batch 2000), beside autograd inside autograd, on one thread as
                    in the pipeline
+  checkpoints      saving the state of a training, beside the time between two checkpoints
   prior            inversion of 100 images at once, beside one SciPy `fmin_cg` call an image, to the same residual
 
 examples:
@@ -13,10 +14,12 @@ examples:
 
 import argparse
 import copy
+import inspect
 import re
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +37,7 @@ from lpn.losses import LOSSES
 from lpn.networks import LPN, build_network
 from lpn.prior import invert
 from lpn.seeds import torch_generator
-from lpn.training import Trainer, make_schedule
+from lpn.training import Checkpoints, Trainer, make_schedule, train
 
 MNIST_VARIANTS = ("explicit, bf16", "explicit, fp32", "autograd in autograd, fp32")
 
@@ -168,7 +171,30 @@ def bench_prior(threads: int) -> dict[str, Any]:
     }
 
 
-BENCHMARKS = {"mnist_step": bench_mnist_step, "laplacian": bench_laplacian, "prior": bench_prior}
+def bench_checkpoints(threads: int) -> dict[str, Any]:
+    """Time the saving of a training's state, and compare with the time between two checkpoints."""
+    interval = inspect.signature(train).parameters["save_seconds"].default
+    stages = make_schedule([{"loss": "l2", "steps": 10**6, "lr": 1e-3}], 1)
+    results = {}
+    for name, shape in {"lpn_1d": (1, 1), "lpn_28": (1, 1, 28, 28), "lpn_128": (1, 3, 128, 128)}.items():
+        model = build_network({"name": name} | ({"channels": shape[1]} if len(shape) == 4 else {}))
+        trainer = Trainer(model, lambda step, shape=shape: torch.zeros(shape), stages, sigma=0.1, seed=0)
+        trainer.step()  # the optimiser has a state from now on
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoints = Checkpoints(folder)
+            seconds = interleaved({name: lambda c=checkpoints, t=trainer: c.save(t)}, 5)[name]
+            megabytes = checkpoints.current.stat().st_size / 2**20
+        share = seconds / (interval + seconds)
+        results[name] = {"seconds_per_checkpoint": seconds, "megabytes": megabytes, "percent_of_training_time": 100 * share}
+    return results
+
+
+BENCHMARKS = {
+    "mnist_step": bench_mnist_step,
+    "laplacian": bench_laplacian,
+    "prior": bench_prior,
+    "checkpoints": bench_checkpoints,
+}
 
 
 def main() -> None:

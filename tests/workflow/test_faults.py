@@ -2,6 +2,8 @@
 
 import copy
 import shutil
+import subprocess
+import time
 
 import numpy as np
 import torch
@@ -51,6 +53,24 @@ def test_missing_data_say_what_to_place_where(project: Project) -> None:
     run = project.snakemake("data/prepared/mnist/train.npy", "--retries", "0", check=False)
     assert run.returncode
     assert "Place train-images-idx3-ubyte.gz (or mnist.npy) in data/mnist" in run.stdout + run.stderr
+
+
+def test_second_snakemake_refuses(project: Project) -> None:
+    config = copy.deepcopy(TINY)
+    config["models"]["laplacian_l2"]["phases"][0]["steps"] = 10**7
+    project.write_config(config)
+    model = "results/tiny/models/laplacian_l2/model.pt"
+    command = ["snakemake", "--cores", "1", model]
+    log = project.folder / "logs/tiny/train/laplacian_l2.log"
+    with subprocess.Popen(command, cwd=project.folder, env=project.environment(), stderr=subprocess.DEVNULL) as first:
+        while first.poll() is None and not log.exists():
+            time.sleep(0.05)
+        second = project.snakemake(model, check=False)
+        assert second.returncode
+        assert "another Snakemake process" in second.stdout + second.stderr
+        assert "--unlock" in second.stdout + second.stderr
+        first.terminate()
+    assert "Nothing to be done" not in project.snakemake("--dry-run", model).stderr
 
 
 def test_named_targets(project: Project) -> None:

@@ -332,7 +332,8 @@ def finished_jobs(log: Path) -> list[str]:
 def test_kills_lose_nothing_and_cores_do_not_matter(finished: Project, project: Project, tmp_path: Path) -> None:
     """SIGKILL at random moments of every kind of job, on two cores: the tables of an undisturbed run on one core."""
     draws = random.Random(0)
-    targets = sorted(itertools.islice(itertools.cycle(KINDS if len(KINDS) <= KILLS else KINDS[1::3]), KILLS), key=KINDS.index)
+    kinds = KINDS if len(KINDS) <= KILLS else KINDS[1::3]
+    targets = sorted(itertools.islice(itertools.cycle(kinds), KILLS), key=KINDS.index)
     command = ["snakemake", "--cores", "2", "--resources", "gpu=2"]
     logs, killed, tree = [], [], True
     while True:
