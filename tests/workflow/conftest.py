@@ -1,5 +1,6 @@
 """A copy of the project with a small configuration, in which workflows run for real."""
 
+import contextlib
 import itertools
 import os
 import re
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import yaml
 
@@ -145,6 +147,15 @@ class Project:
     def write_config(self, config: dict) -> None:
         """Replace the configuration."""
         (self.folder / "config/config.yaml").write_text(yaml.safe_dump(config))
+
+
+def kill_tree(snakemake: subprocess.Popen) -> None:
+    """SIGKILL a Snakemake process with all its jobs, as a power failure does."""
+    processes = [psutil.Process(snakemake.pid), *psutil.Process(snakemake.pid).children(recursive=True)]
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    snakemake.wait()
 
 
 def copy_project(folder: Path) -> Project:
