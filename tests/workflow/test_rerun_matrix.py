@@ -356,6 +356,7 @@ def run_with_kills(project: Project, targets: list[str], goal: str, folder: Path
         assert len(logs) <= 50, logs[-1].read_text()[-5000:]
 
 
+@pytest.mark.timeout(5000)
 def test_kills_lose_nothing_and_cores_do_not_matter(finished: Project, project: Project, tmp_path: Path) -> None:
     """SIGKILL at random moments of every kind of job, on two cores: the tables of an undisturbed run on one core.
 
