@@ -15,9 +15,7 @@ from lpn.files import write_json
 
 def main() -> None:
     arguments = parser(__doc__)
-    arguments.add_argument(
-        "files", nargs="+", type=Path, help="CSV files of scripts/reconstruct.py, one a grid point, in order"
-    )
+    arguments.add_argument("files", nargs="+", type=Path, help="CSV files of scripts/reconstruct.py, one a grid point, in order")
     arguments.add_argument("--grid", required=True, help="the points: a list of {parameter: value} under the key points")
     arguments.add_argument("--output", required=True, help="JSON file of the chosen parameters and of all scores")
     args = arguments.parse_args()

@@ -40,9 +40,7 @@ def main() -> None:
     operator = build_operator(spec["operator"], tuple(x.shape[1:]), spec["seed"])
     clean = operator(x)
     shape = clean.shape[1:]
-    noise = [
-        numpy_generator(spec["seed"], "noise", spec["split"], i).standard_normal(shape) for i in range(spec["first"], stop)
-    ]
+    noise = [numpy_generator(spec["seed"], "noise", spec["split"], i).standard_normal(shape) for i in range(spec["first"], stop)]
     y = clean + spec["noise"] * torch.from_numpy(np.stack(noise)).float()
     arrays = operator.arrays() if isinstance(operator, CompressedSensing) else {}
     with atomic_path(args.output, suffix=".npz") as temporary:

@@ -84,7 +84,9 @@ def start_solver(
     return problem, iterates, options["rho"] if "rho" in options else 1 / options["step"]
 
 
-def describe(iterate: Iterate, problem: Problem, prox: Callable[[Tensor], Tensor], weight: float) -> dict[str, np.ndarray]:
+def describe(
+    iterate: Iterate, problem: Problem, prox: Callable[[Tensor], Tensor], weight: float
+) -> dict[str, np.ndarray]:
     """Return what is recorded of an iteration besides the image quality, one value an image."""
     values = {"primal": iterate.primal, "dual": iterate.dual, "cg_iterations": iterate.cg_iterations}
     values["data_term"] = problem.data_term(iterate.x)
@@ -135,14 +137,10 @@ def summarise(iterations: pd.DataFrame) -> pd.DataFrame:
 
 def main() -> None:
     arguments = parser(__doc__)
-    arguments.add_argument(
-        "--spec", required=True, help="operator, seed, first, clip, method; parameters to override it with"
-    )
+    arguments.add_argument("--spec", required=True, help="operator, seed, first, clip, method; parameters to override it with")
     arguments.add_argument("--measurement", required=True, help=".npz file of scripts/measure.py")
     arguments.add_argument("--model", help="model.pt, for methods with a learned denoiser")
-    arguments.add_argument(
-        "--tuned", type=Path, help="JSON file of scripts/choose.py, which overrides the method's settings"
-    )
+    arguments.add_argument("--tuned", type=Path, help="JSON file of scripts/choose.py, which overrides the method's settings")
     arguments.add_argument("--images", required=True, help="CSV file, a row an image")
     arguments.add_argument("--iterations", help="CSV file, a row an image and iteration")
     arguments.add_argument("--arrays", help=".npz file of the reconstructions")
