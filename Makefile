@@ -9,10 +9,10 @@ READY = .venv/ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export UV_HTTP_TIMEOUT = 300
 
-.PHONY: help demo paper test lint format bench report lock clean
+.PHONY: help demo paper test test-faults test-slurm slurm-packages lint format bench report archive lock clean
 
 help: ## what each target gives
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c "import sys; sys.exit('error: Python 3.11 or later is needed, this is ' + sys.version.split()[0] + '. Name another one: make PYTHON=python3.12 ...' if sys.version_info < (3, 11) else 0)"
@@ -33,6 +33,17 @@ paper: $(READY) ## the papers' settings, in results/paper/ (a GPU is advised)
 test: $(READY) ## all tests
 	pytest --numprocesses 2 --dist loadfile
 
+test-faults: $(READY) ## 30 kills at random moments, and the tables of an undisturbed run
+	LPN_KILLS=30 pytest tests/workflow/test_rerun_matrix.py -k kills -s
+
+test-slurm: $(READY) slurm-packages ## the workflow on a one-node Slurm on this machine (root, Debian)
+	uv pip install --quiet --constraint requirements.lock --editable '.[slurm]'
+	LPN_SLURM=1 pytest tests/workflow/test_slurm.py
+
+slurm-packages:
+	command -v slurmctld slurmd munged > /dev/null || { apt-get update --quiet=2 && DEBIAN_FRONTEND=noninteractive \
+		apt-get install --quiet=2 --yes --no-install-recommends slurmctld slurmd slurm-client munge > /dev/null; }
+
 lint: $(READY) ## style, spelling, workflow lint
 	ruff check .
 	ruff format --check .
@@ -51,6 +62,10 @@ bench: $(READY) ## speed and memory, ours beside the plain formulation
 
 report: $(READY) ## one self-contained HTML page of the run that CONFIG names (config/demo.yaml)
 	$(SNAKEMAKE) --report results/$(RUN)/report.html
+
+archive: $(READY) ## the finished run that CONFIG names in one file that describes and verifies itself, results/<run>.zip
+	python scripts/archive.py results/$(RUN) --logs logs/$(RUN) --output results/$(RUN).zip
+	python results/$(RUN).zip
 
 lock: $(READY) ## write requirements.lock anew from pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-header --no-annotate pyproject.toml --output-file requirements.lock

@@ -9,19 +9,23 @@ import torch
 from torch import Tensor
 
 from lpn.errors import UserError
+from lpn.parallel import WHOLE, Share
 from lpn.seeds import numpy_generator, torch_generator
 
 
-def laplace_batches(batch_size: int, seed: int, device: torch.device | str = "cpu") -> Callable[[int], Tensor]:
-    """Return step -> (batch_size, 1) fresh samples of the Laplace distribution with mean 0 and scale 1.
+def laplace_batches(
+    batch_size: int, seed: int, device: torch.device | str = "cpu", share: Share = WHOLE
+) -> Callable[[int], Tensor]:
+    """Return step -> fresh samples (batch_size, 1), or a share of them, of the Laplace distribution of mean 0 and scale 1.
 
     A Laplace variable is the difference of two independent exponential ones.
     """
+    part = share.of(batch_size)
 
     def batch(step: int) -> Tensor:
         generator = torch_generator(seed, "laplace", step, device=device)
         pair = torch.empty(2, batch_size, 1, device=device).exponential_(generator=generator)
-        return pair[0] - pair[1]
+        return (pair[0] - pair[1])[part]
 
     return batch
 
@@ -95,8 +99,11 @@ def image_batches(
     patch: int | None = None,
     crops: int = 1,
     augment: str | None = None,
+    share: Share = WHOLE,
 ) -> Callable[[int], Tensor]:
     """Return step -> (batch_size, C, patch, patch) float32 images in [0, 1], in a new random order every epoch.
+
+    Crops and augmentation of an image depend on the step and its place in the batch alone.
 
     Args:
         images: uint8 or float32 (n, C, H, W); only the images of a batch are read.
@@ -106,6 +113,7 @@ def image_batches(
         patch: side of random crops; None takes whole images.
         crops: random crops of each image of a batch; more than 1 saves reading and augmenting.
         augment: one of `AUGMENTATIONS`, or None.
+        share: the part of the images of each batch that is returned.
 
     Raises UserError where there are fewer images than one batch takes, or `crops` does not divide the batch.
     """
@@ -114,7 +122,7 @@ def image_batches(
     per_batch = batch_size // crops
     if len(images) < per_batch:
         raise UserError(f"config key 'batch_size' is {batch_size}, but the training set has only {len(images)} images.")
-    per_epoch = len(images) // per_batch
+    per_epoch, part = len(images) // per_batch, share.of(per_batch)
     order: dict[int, Tensor] = {}
 
     def batch(step: int) -> Tensor:
@@ -122,11 +130,12 @@ def image_batches(
         if epoch not in order:
             order.clear()
             order[epoch] = torch.randperm(len(images), generator=torch_generator(seed, "order", epoch))
-        chosen = to_tensor(images[order[epoch][position * per_batch : (position + 1) * per_batch].numpy()])
+        chosen = to_tensor(images[order[epoch][position * per_batch : (position + 1) * per_batch][part].numpy()])
         if patch is None and augment is None:
             return chosen.to(device)
-        draws, transform = numpy_generator(seed, "crops", step), AUGMENTATIONS[augment]
-        return torch.cat([transform(image, patch or image.shape[-1], crops, draws) for image in chosen]).to(device)
+        draws = (numpy_generator(seed, "crops", step, place) for place in range(per_batch)[part])
+        pairs, transform = zip(chosen, draws, strict=True), AUGMENTATIONS[augment]
+        return torch.cat([transform(image, patch or image.shape[-1], crops, draw) for image, draw in pairs]).to(device)
 
     return batch
 

@@ -1,12 +1,13 @@
-"""Atomic file writing: a reader sees the old file or the whole new one, never a part."""
+"""Atomic file writing: a reader sees the old file or the whole new one, never a part. Locks."""
 
+import errno
 import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 
 @contextmanager
@@ -45,3 +46,23 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as indented JSON with sorted keys; NaN and infinity are refused (ValueError)."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def try_lock(path: str | Path) -> IO[str] | None:
+    """Lock `path`, which is made, until the returned file is closed or the process ends, however; None if another has it.
+
+    On a file system without locks nothing is locked and no one waits.
+    """
+    import fcntl
+
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    file = Path(path).open("a")  # noqa: SIM115 - whoever holds the lock closes it
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):
+            raise
+    return file

@@ -14,6 +14,7 @@ import re
 import subprocess
 import tarfile
 import tempfile
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
@@ -29,6 +30,7 @@ from lpn.files import atomic_path
 from lpn.seeds import numpy_generator
 
 SPLITS = ("train", "validation", "test")
+DOWNLOAD_ATTEMPTS = 5
 
 MNIST_SPLITS = {"train": slice(0, 50000), "test": slice(50000, 55000), "validation": slice(55000, 60000)}
 MNIST_FILE = "train-images-idx3-ubyte"
@@ -181,12 +183,47 @@ def _cache() -> Path:
 
 
 def _download(url: str, folder: str | Path) -> Path:
-    """Download a file into `folder`, with a progress bar; raises OSError or ValueError."""
-    import pooch
+    """Download a file into `folder`, with a progress bar; raises OSError or ValueError.
 
-    download = pooch.HTTPDownloader(progressbar=True, timeout=30)
-    name = url.rsplit("/", 1)[-1]
-    return Path(pooch.retrieve(url, known_hash=None, fname=name, path=folder, downloader=download))
+    A download that broke off, in this process or one that was killed, goes on where it stopped if the server can.
+    """
+    import requests
+
+    path = Path(folder) / url.rsplit("/", 1)[-1]
+    mirror = hashlib.md5(url.encode()).hexdigest()[:8]  # the bytes of another one may differ
+    part = path.with_name(f"{path.name}.{mirror}.part")
+    for attempt in range(DOWNLOAD_ATTEMPTS):
+        time.sleep(attempt)
+        try:
+            _download_rest(url, part)
+            break
+        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError):
+            if attempt == DOWNLOAD_ATTEMPTS - 1:
+                raise
+    part.replace(path)
+    return path
+
+
+def _download_rest(url: str, part: Path) -> None:
+    """Append what is missing of a file, or all of it where the server knows no ranges."""
+    import requests
+    from tqdm import tqdm
+
+    done = part.stat().st_size if part.exists() else 0
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})
+    with requests.get(url, stream=True, timeout=30, headers=headers) as response:
+        if response.status_code == requests.codes.requested_range_not_satisfiable:  # nothing is missing
+            return
+        response.raise_for_status()
+        if response.status_code != requests.codes.partial_content:
+            done = 0
+        size = int(response.headers.get("Content-Length", 0)) + done
+        with (
+            part.open("ab" if done else "wb") as file,
+            tqdm(total=size or None, initial=done, unit="B", unit_scale=True, desc=part.name) as bar,
+        ):
+            for chunk in response.iter_content(2**12):
+                bar.update(file.write(chunk))
 
 
 def _mnist_mirror(mirror: str) -> bytes:

@@ -13,11 +13,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
 from lpn.checkpoints import load_state, read_checkpoint, write_checkpoint
 from lpn.errors import UserError
 from lpn.losses import LOSSES
 from lpn.networks import Denoiser
+from lpn.parallel import WHOLE, Share
 from lpn.seeds import torch_generator
 
 
@@ -79,7 +81,7 @@ class Trainer:
 
     Args:
         model: the network, on its device.
-        batches: step -> clean batch (N, *input_shape), float32, on the model's device.
+        batches: step -> clean batch (N, *input_shape), or this process's share of it, on the model's device.
         stages: the schedule, from `make_schedule`.
         sigma: standard deviation of the noise.
         seed: seed of the noise stream.
@@ -89,6 +91,8 @@ class Trainer:
         compile: pass the network through `torch.compile`.
         first_step: steps that were taken before, by the model that training starts from: random streams go on from there.
         identity: names what is trained; a state of another identity is not resumed.
+        share: this process's share of every batch. The processes hold the same weights and take the same steps; any number
+            goes on from the state of any other.
     """
 
     def __init__(
@@ -105,10 +109,13 @@ class Trainer:
         compile: bool = False,
         first_step: int = 0,
         identity: str = "",
+        share: Share = WHOLE,
     ) -> None:
-        self.first_step, self.identity = first_step, identity
+        self.first_step, self.identity, self.share = first_step, identity, share
         self.model = model.to(memory_format=torch.channels_last)
         self.f = torch.compile(model) if compile else model
+        if share.count > 1:
+            self.f = DistributedDataParallel(self.f, static_graph=True)  # static: f does not depend on the last bias of psi
         self.batches, self.stages, self.sigma, self.seed, self.clip, self.bf16 = batches, stages, sigma, seed, clip, bf16
         self.device = next(model.parameters()).device
         self.optimizer = torch.optim.Adam(model.parameters(), weight_decay=weight_decay, fused=True)
@@ -122,23 +129,24 @@ class Trainer:
         return self.stages[-1].stop
 
     def step(self) -> Tensor:
-        """Take one step and return its loss, a scalar tensor that is not waited for."""
+        """Take one step and return its loss over the whole batch, a scalar tensor that is not waited for."""
         stage = stage_at(self.stages, self.step_count)
         for group in self.optimizer.param_groups:
             group["lr"] = stage.lr_at(self.step_count)
         clean = self.batches(self.first_step + self.step_count)
         generator = torch_generator(self.seed, "noise", self.first_step + self.step_count, device=self.device)
-        noise = torch.randn(clean.shape, generator=generator, device=self.device)
-        noisy = torch.add(clean, noise, alpha=self.sigma)
+        size = len(clean) * self.share.count
+        noise = torch.randn(size, *clean.shape[1:], generator=generator, device=self.device, dtype=clean.dtype)
+        noisy = torch.add(clean, noise[self.share.of(size)], alpha=self.sigma)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             output = self.f(noisy.clamp_(0, 1) if self.clip else noisy)
-        loss = LOSSES[stage.loss](output.float() - clean, stage.gamma)
+        loss = LOSSES[stage.loss](output.to(clean.dtype) - clean, stage.gamma)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
         self.model.project()
         self.step_count += 1
-        return loss.detach()
+        return self.share.mean(loss.detach())
 
     def finish_interval(self, stage: Stage) -> dict[str, Any]:
         """Turn the losses since the last record into a new one, {step, loss_name, gamma, lr, loss}, and return it.
@@ -196,7 +204,9 @@ class Checkpoints:
         self.current, self.previous = Path(folder) / "state.pt", Path(folder) / "previous.pt"
 
     def save(self, trainer: Trainer) -> None:
-        """Save the trainer's state; at every moment at least one whole state is on the disk."""
+        """Save the trainer's state, in the first process; at every moment at least one whole state is on the disk."""
+        if trainer.share.rank:
+            return
         if self.current.exists():
             self.current.replace(self.previous)
         write_checkpoint(self.current, trainer.state_dict())
@@ -245,10 +255,11 @@ def train(
         save_seconds: seconds between two checkpoints; how often is no part of the result.
         on_record: called with every new record, for progress bars and TensorBoard.
 
-    Raises UserError where the loss is not finite, and Interrupted, after a last checkpoint, on SIGTERM.
+    Raises UserError where the loss is not finite, and Interrupted, after a last checkpoint, on SIGTERM. Of several processes
+    the first one alone minds the signal, so that no other leaves it waiting in the middle of a step.
     """
     terminated: list[bool] = []
-    before = signal.signal(signal.SIGTERM, lambda *_: terminated.append(True))
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN if trainer.share.rank else lambda *_: terminated.append(True))
     saved = time.monotonic()
     try:
         while trainer.step_count < trainer.total_steps:

@@ -1,14 +1,18 @@
-"""What all command lines share."""
+"""What all command lines share. torch is imported where it is needed: most scripts do without."""
 
 import argparse
 import json
+import os
+import platform
+import re
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from lpn.errors import UserError
 from lpn.memory import keep_freed_memory
+
+if TYPE_CHECKING:
+    import torch
 
 
 def parser(doc: str) -> argparse.ArgumentParser:
@@ -26,11 +30,29 @@ def add_device(arguments: argparse.ArgumentParser) -> None:
     arguments.add_argument("--device", default="auto", help="auto (default: CUDA where there is one), cpu, cuda, cuda:1")
 
 
-def setup_compute(threads: int, device: str) -> torch.device:
-    """Set up arithmetic the same way for every job and return the device ("auto": CUDA where there is one).
+MACHINE = "machine: "  # begins the line of a log that names the machine of the job
+
+
+def describe_machine() -> str:
+    """Return the machine in one line: name, processor, cores, memory, GPUs."""
+    import torch
+
+    information = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*: (.*)", information.read_text()) if information.exists() else None
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    processor = found[1] if found else platform.processor() or platform.machine()
+    return f"{platform.node()}, {processor}, {os.cpu_count()} cores, {memory:.0f} GiB, {', '.join(gpus) or 'no GPU'}"
+
+
+def setup_compute(threads: int, device: str) -> "torch.device":
+    """Set up arithmetic the same way for every job, log the machine and return the device ("auto": CUDA if there is one).
 
     fp32 means fp32 (no TF32), and cuDNN takes deterministic kernels.
     """
+    import torch
+
+    print(MACHINE + describe_machine(), flush=True)
     keep_freed_memory()
     torch.set_num_threads(threads)
     torch.backends.cudnn.deterministic = True

@@ -1,9 +1,11 @@
 """Train one network, a learned proximal network or another denoiser, going on from its last checkpoint.
 
-The settings are one model of config/config.yaml, as JSON text or a JSON or YAML file.
+The settings are one model of config/config.yaml, as JSON text or a JSON or YAML file. Under torchrun several processes, on
+one machine or more, share every batch: the steps are the same, for any number of them.
 
 examples:
   python scripts/train.py --spec spec.yaml --data data/prepared/mnist --output out/model.pt
+  torchrun --standalone --nproc-per-node 4 scripts/train.py --spec spec.yaml --data data/prepared/mnist --output out/model.pt
   python scripts/train.py --output out/model.pt --spec '{"network": {"name": "lpn_1d"}, "data": "laplace", "sigma": 1,
       "seed": 1, "batch_size": 2000, "phases": [{"loss": "l1", "steps": 1000, "lr": 0.001}]}'
 """
@@ -23,9 +25,10 @@ from _cli import add_device, add_threads, parser, read_spec, setup_compute
 from lpn.checkpoints import load_model, read_checkpoint, save_model
 from lpn.data import centre, image_batches, laplace_batches, load_images, to_tensor
 from lpn.errors import UserError, run_cli
-from lpn.files import write_text
+from lpn.files import try_lock, write_text
 from lpn.metrics import psnr, ssim
 from lpn.networks import Denoiser, build_network
+from lpn.parallel import Share, join_processes
 from lpn.seeds import stream_seed, torch_generator
 from lpn.training import Checkpoints, Trainer, make_schedule, train
 
@@ -33,11 +36,11 @@ COLUMNS = ["step", "loss_name", "gamma", "lr", "loss", "validation_psnr", "valid
 
 
 def make_batches(
-    spec: dict[str, Any], data: str | None, side: int | None, device: torch.device
+    spec: dict[str, Any], data: str | None, side: int | None, device: torch.device, share: Share
 ) -> Callable[[int], torch.Tensor]:
-    """Return step -> clean batch for the spec's data set; patches have the given side."""
+    """Return step -> this process's share of a clean batch for the spec's data set; patches have the given side."""
     if spec["data"] == "laplace":
-        return laplace_batches(spec["batch_size"], spec["seed"], device)
+        return laplace_batches(spec["batch_size"], spec["seed"], device, share)
     images = load_images(Path(data) / "train.npy")
     whole = images.shape[-2:] == (side, side)
     return image_batches(
@@ -48,6 +51,7 @@ def make_batches(
         patch=None if whole else side,
         crops=spec.get("crops", 1),
         augment=spec.get("augment"),
+        share=share,
     )
 
 
@@ -87,7 +91,7 @@ def sample_shape(spec: dict[str, Any], model: Denoiser) -> tuple[int, ...]:
     return (*model.input_shape[:-2], side, side) if len(model.input_shape) == 3 else model.input_shape
 
 
-def make_trainer(spec: dict[str, Any], data: str | None, init: str | None, device: torch.device) -> Trainer:
+def make_trainer(spec: dict[str, Any], data: str | None, init: str | None, device: torch.device, share: Share) -> Trainer:
     """Build the network, with the weights of `init` where given, its data and its schedule."""
     torch.manual_seed(stream_seed(spec["seed"], "initialisation"))
     model = build_network(spec["network"])
@@ -99,7 +103,7 @@ def make_trainer(spec: dict[str, Any], data: str | None, init: str | None, devic
     shape = sample_shape(spec, model)
     return Trainer(
         model.to(device),
-        make_batches(spec, data, shape[-1], device),
+        make_batches(spec, data, shape[-1], device, share),
         make_schedule(spec["phases"], math.prod(shape)),
         sigma=spec["sigma"],
         seed=spec["seed"],
@@ -109,6 +113,7 @@ def make_trainer(spec: dict[str, Any], data: str | None, init: str | None, devic
         compile=spec.get("compile", False),
         first_step=first_step,
         identity=" ".join(identity),
+        share=share,
     )
 
 
@@ -134,11 +139,23 @@ def main() -> None:
     add_device(arguments)
     args = arguments.parse_args()
     spec = read_spec(args.spec)
-    device = setup_compute(args.threads, args.device)
-    trainer = make_trainer(spec, args.data, args.init, device)
-    checkpoints = Checkpoints(args.checkpoints or args.output.parent / "checkpoints")
+    share, device = join_processes(setup_compute(args.threads, args.device))
+    trainer = make_trainer(spec, args.data, args.init, device, share)
+    folder = args.checkpoints or args.output.parent / "checkpoints"
+    checkpoints = Checkpoints(folder)
+    if share.rank:
+        share.wait()  # until the first process has removed damaged states
+        checkpoints.restore(trainer)
+        train(trainer, checkpoints)
+        return
+    lock = try_lock(folder / "lock")  # until this process ends
+    if lock is None:
+        raise UserError(f"another process trains in {folder}. Wait for it, or end it, and run the same command again.")
     for problem in checkpoints.restore(trainer):
         print(f"warning: {problem} It was removed; training goes on from step {trainer.step_count}.")
+    if trainer.step_count:
+        print(f"going on from step {trainer.step_count} of {trainer.total_steps}", flush=True)
+    share.wait()
 
     from torch.utils.tensorboard import SummaryWriter
     from tqdm import tqdm

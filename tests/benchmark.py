@@ -1,12 +1,16 @@
-"""Time ours beside the plain formulation, in one run: medians of several interleaved repetitions, and ratios.
+"""Time ours beside the plain formulation, in one run: medians of several alternating turns, and ratios.
 
-  mnist_step       a training step of the 28x28 network (h=64, batch 200): explicit gradient in bf16 and in fp32,
-                   beside autograd inside autograd in eager fp32; and the peak memory of each, in a process of its own
-  laplacian        1,000 training steps of the 1-D network (batch 2000), beside autograd inside autograd, on one thread as
-                   in the pipeline
-  prior            inversion of 100 images at once, beside one SciPy `fmin_cg` call an image, to the same residual
-  inverse          ADMM on a blurred image, on tomography and on compressed sensing of a slice, beside unpreconditioned
-                   conjugate gradients to the same tolerance and, patch by patch, the gradient by autograd
+Each turn of each variant is a process of its own, as users run it: ours set the memory allocator, the plain one does not.
+
+  mnist_step          a training step of the 28x28 network (h=64, batch 200): explicit gradient in bf16 and in fp32,
+                      beside autograd inside autograd in eager fp32
+  laplacian           1,000 training steps of the 1-D network (batch 2000), beside autograd inside autograd, on one thread
+                      as in the pipeline
+  prior               inversion of 100 images at once, beside one SciPy `fmin_cg` call an image, to the same residual
+  deblurring          ADMM with an LPN of 64x64 patches for a 128x128 image (deblurring) or a 512x512 slice (the others),
+  tomography          beside unpreconditioned conjugate gradients to the same tolerance and, patch by patch, the gradient
+  compressed_sensing  by autograd
+  checkpoints         saving the state of a training, in percent of the time between two checkpoints
 
 examples:
   python tests/benchmark.py
@@ -15,14 +19,16 @@ examples:
 
 import argparse
 import copy
+import inspect
+import json
 import re
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -32,20 +38,23 @@ import torch
 from reference import plain_prox
 from torch import Tensor
 
+from lpn.checkpoints import load_model, save_model
 from lpn.data import laplace_batches
 from lpn.errors import run_cli
 from lpn.files import write_json
 from lpn.losses import LOSSES
+from lpn.memory import keep_freed_memory
 from lpn.metrics import psnr
 from lpn.networks import LPN, build_network
-from lpn.operators import LinearOperator, build_operator
+from lpn.operators import build_operator
 from lpn.patches import PatchLPN
 from lpn.prior import invert
 from lpn.seeds import torch_generator
 from lpn.solvers import ExactProx, Problem, admm, box
-from lpn.training import Trainer, make_schedule
+from lpn.training import Checkpoints, Trainer, make_schedule, train
 
-MNIST_VARIANTS = ("explicit, bf16", "explicit, fp32", "autograd in autograd, fp32")
+AUTOGRAD, ONE_BY_ONE, PLAIN = "autograd in autograd, fp32", "fmin_cg, one call an image", "plain"
+ROUNDS = 3
 
 
 class PlainTrainer(Trainer):
@@ -73,123 +82,86 @@ class PlainTrainer(Trainer):
         return loss.detach()
 
 
+def timed(job: Callable[[], Any], turns: int, warm_up: int = 0) -> list[float]:
+    """Return the seconds of each turn."""
+    seconds = []
+    for turn in range(-warm_up, turns):
+        start = time.perf_counter()
+        job()
+        if turn >= 0:
+            seconds.append(time.perf_counter() - start)
+    return seconds
+
+
 def mnist_trainer(variant: str) -> Trainer:
     """Return a trainer of the paper's MNIST network on made images."""
     torch.manual_seed(0)
     model = build_network({"name": "lpn_28"})
     images = torch.rand(200, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-    kind = PlainTrainer if variant.startswith("autograd") else Trainer
+    kind = PlainTrainer if variant == AUTOGRAD else Trainer
     stages = make_schedule([{"loss": "l1", "steps": 10**6, "lr": 1e-3}], 784)
     return kind(model, lambda step: images, stages, sigma=0.1, seed=0, bf16=variant.endswith("bf16"))
 
 
-def interleaved(jobs: dict[str, Callable[[], Any]], repetitions: int, warm_up: int = 1) -> dict[str, float]:
-    """Return the median seconds of each job, run in turns after `warm_up` unmeasured turns."""
-    times: dict[str, list[float]] = {name: [] for name in jobs}
-    for repetition in range(-warm_up, repetitions):
-        for name, job in jobs.items():
-            start = time.perf_counter()
-            job()
-            if repetition >= 0:
-                times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
+def mnist_step(variant: str, folder: Path, plain: dict[str, Any]) -> dict[str, Any]:
+    """Time steps, and compare their losses with the plain formulation's."""
+    trainer, losses = mnist_trainer(variant), []
+    seconds = timed(lambda: losses.append(trainer.step().item()), turns=5, warm_up=2)
+    difference = np.abs(np.array(losses) / np.array(plain.get("losses", losses)) - 1).max()
+    return {"seconds": seconds, "losses": losses, "largest_relative_difference_of_losses": difference}
 
 
-def peak_memory(variant: str, threads: int) -> float:
-    """Return the peak MB of a fresh process that takes three MNIST steps (Linux)."""
-    code = [sys.executable, __file__, "memory", "--variant", variant, "--threads", str(threads)]
-    return float(subprocess.run(code, check=True, capture_output=True, text=True).stdout)
-
-
-def bench_mnist_step(threads: int) -> dict[str, Any]:
-    """Time a step of each variant and compare their losses over the steps taken."""
-    trainers = {variant: mnist_trainer(variant) for variant in MNIST_VARIANTS}
-    losses: dict[str, list[float]] = {variant: [] for variant in trainers}
-    jobs = {v: (lambda v=v, t=t: losses[v].append(t.step().item())) for v, t in trainers.items()}
-    seconds = interleaved(jobs, 15)
-    plain = np.array(losses[MNIST_VARIANTS[-1]])
-    return {
-        variant: {
-            "seconds_per_step": seconds[variant],
-            "speedup": seconds[MNIST_VARIANTS[-1]] / seconds[variant],
-            "peak_memory_mb": peak_memory(variant, threads),
-            "largest_relative_difference_of_losses": float(np.abs(np.array(losses[variant]) / plain - 1).max()),
-        }
-        for variant in trainers
-    }
-
-
-def bench_laplacian(threads: int) -> dict[str, Any]:
-    """Time 1,000 steps, in ten turns of 100, on one thread."""
+def laplacian(variant: str, folder: Path, plain: dict[str, Any]) -> dict[str, Any]:
+    """Time 1,000 steps, in turns of 100."""
     torch.set_num_threads(1)
-    stages = make_schedule([{"loss": "l1", "steps": 10**6, "lr": 1e-3}], 1)
     torch.manual_seed(0)
     model = build_network({"name": "lpn_1d"})
-    laplace = torch.distributions.Laplace(0, 1)
-    trainers = {
-        "explicit": Trainer(copy.deepcopy(model), laplace_batches(2000, 1), stages, sigma=1.0, seed=1),
-        "autograd in autograd": PlainTrainer(model, lambda step: laplace.sample((2000, 1)), stages, sigma=1.0, seed=1),
-    }
-    jobs = {name: (lambda t=t: [t.step() for _ in range(100)]) for name, t in trainers.items()}
-    seconds = {name: 10 * value for name, value in interleaved(jobs, 10).items()}
-    plain = seconds["autograd in autograd"]
-    return {name: {"seconds_per_1000_steps": value, "speedup": plain / value} for name, value in seconds.items()}
+    stages = make_schedule([{"loss": "l1", "steps": 10**6, "lr": 1e-3}], 1)
+    if variant == AUTOGRAD:
+        laplace = torch.distributions.Laplace(0, 1)
+        trainer = PlainTrainer(model, lambda step: laplace.sample((2000, 1)), stages, sigma=1.0, seed=1)
+    else:
+        trainer = Trainer(model, laplace_batches(2000, 1), stages, sigma=1.0, seed=1)
+    return {"seconds": [10 * s for s in timed(lambda: [trainer.step() for _ in range(100)], turns=4, warm_up=1)]}
 
 
-def bench_prior(threads: int) -> dict[str, Any]:
-    """Train briefly, then invert 100 images in both ways, to the median residual that `fmin_cg` reaches."""
-    from scipy.optimize import fmin_cg
-
-    torch.set_num_threads(threads)
+def train_mnist(folder: Path) -> None:
+    """Train the network of `prior` briefly."""
     trainer = mnist_trainer("explicit, bf16")
     for _ in range(100):
         trainer.step()
-    model = trainer.model.double().eval().requires_grad_(False)
+    save_model(folder / "model.pt", trainer.model, 100, {}, 0.0)
+
+
+def prior(variant: str, folder: Path, plain: dict[str, Any]) -> dict[str, Any]:
+    """Invert 100 images, to the median residual that `fmin_cg` reaches."""
+    model = load_model(folder / "model.pt").double()
     x = torch.rand(100, 1, 28, 28, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    prox = plain_prox(model)
-
-    def one_by_one(points: Tensor = x) -> Tensor:
-        solutions = []
-        for sample in points:
-            flat = sample.flatten().numpy()
-
-            def value(y: np.ndarray, flat: np.ndarray = flat) -> float:
-                return model.potential(torch.from_numpy(y).view(1, 1, 28, 28)).item() - y @ flat
-
-            def gradient(y: np.ndarray, flat: np.ndarray = flat) -> np.ndarray:
-                return prox(torch.from_numpy(y).view(1, 1, 28, 28)).numpy().ravel() - flat
-
-            solutions.append(torch.from_numpy(fmin_cg(value, flat, gradient, gtol=1e-4, disp=False)).view(1, 28, 28))
-        return torch.stack(solutions)
-
-    few = x[:10]
-    reached = (model(one_by_one(few)) - few).flatten(1).norm(dim=1) / few.flatten(1).norm(dim=1)
-    tolerance = reached.median().item()
-    methods = ("newton_cg", "cvx_cg")
-    jobs: dict[str, Callable[[], Any]] = {m: (lambda m=m: invert(model, x, m, tolerance)) for m in methods}
-    seconds = interleaved(jobs | {"fmin_cg, one call an image": one_by_one}, 3, warm_up=0)
-    plain = seconds["fmin_cg, one call an image"]
-    residuals = {m: invert(model, x, m, tolerance).residual.max().item() for m in methods}
-    residuals["fmin_cg, one call an image"] = reached.max().item()
-    return {
-        name: {"seconds": value, "speedup": plain / value, "largest_relative_residual": residuals[name]}
-        for name, value in seconds.items()
-    }
+    solutions: list[Tensor] = []
+    if variant == ONE_BY_ONE:
+        seconds = timed(lambda: solutions.append(invert_one_by_one(model, x)), turns=1)
+    else:
+        seconds = timed(lambda: solutions.append(invert(model, x, variant, plain["median_residual"]).y), turns=1)
+    residual = ((model(solutions[0]) - x).flatten(1).norm(dim=1) / x.flatten(1).norm(dim=1)).numpy()
+    return {"seconds": seconds, "median_residual": np.median(residual), "largest_residual": residual.max()}
 
 
-INVERSE = {  # operator, noise and settings of ADMM, as in the paper, but for 20 iterations of compressed sensing
-    "deblurring": ({"name": "blur", "sigma": 1.0}, 0.02, {"scale": 0.5, "rho": 0.1, "iterations": 20}),
-    "tomography": (
-        {"name": "tomography", "angles": 200, "detectors": 400},
-        2.0,
-        {"scale": 1e-4, "rho": 0.05, "iterations": 15},
-    ),
-    "compressed sensing": (
-        {"name": "compressed_sensing", "measurements": 16384},
-        1e-3,
-        {"scale": 1.0, "rho": 0.05, "iterations": 20},
-    ),
-}
+def invert_one_by_one(model: LPN, x: Tensor) -> Tensor:
+    """Return f^{-1}(x) as the published code finds it: SciPy's nonlinear conjugate gradients for each image."""
+    from scipy.optimize import fmin_cg
+
+    prox, solutions = plain_prox(model), []
+    for sample in x:
+        flat = sample.flatten().numpy()
+
+        def value(y: np.ndarray, flat: np.ndarray = flat) -> float:
+            return model.potential(torch.from_numpy(y).view(1, 1, 28, 28)).item() - y @ flat
+
+        def gradient(y: np.ndarray, flat: np.ndarray = flat) -> np.ndarray:
+            return prox(torch.from_numpy(y).view(1, 1, 28, 28)).numpy().ravel() - flat
+
+        solutions.append(torch.from_numpy(fmin_cg(value, flat, gradient, gtol=1e-4, disp=False)).view(sample.shape))
+    return torch.stack(solutions)
 
 
 @dataclass(frozen=True)
@@ -202,73 +174,144 @@ class TimedProblem(Problem):
         """Return the x-step of `Problem`, timed."""
         solve = super().proximal(rho)
 
-        def timed(v: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+        def timed_solve(v: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
             begin = time.perf_counter()
             x, iterations = solve(v, start)
             self.spent["seconds"] += time.perf_counter() - begin
             self.spent["iterations"] += int(iterations.sum())
             return x, iterations
 
-        return timed
+        return timed_solve
 
 
-def patch_model(image: Tensor) -> LPN:
-    """Return a narrow LPN of 64x64 patches, trained briefly on patches of the image."""
-    torch.manual_seed(0)
-    model = build_network({"name": "lpn_128", "channels": 1, "hidden": 32, "size": 64})
-    corners = torch.randint(0, image.shape[-1] - 63, (100, 8, 2), generator=torch.Generator().manual_seed(0)).tolist()
-    stages = make_schedule([{"loss": "l1", "steps": 100, "lr": 1e-3}], 64 * 64)
-    batches = [torch.cat([image[..., i : i + 64, j : j + 64] for i, j in step]) for step in corners]
-    trainer = Trainer(model, lambda step: batches[step], stages, sigma=0.1, seed=0, bf16=True)
-    for _ in batches:
-        trainer.step()
-    return trainer.model.eval().requires_grad_(False)
+INVERSE = {  # operator, noise and settings of ADMM as in the paper, but for 20 iterations of compressed sensing
+    "deblurring": ({"name": "blur", "sigma": 1.0}, 0.02, 0.5, 0.1, 20),
+    "tomography": ({"name": "tomography", "angles": 200, "detectors": 400}, 2.0, 1e-4, 0.05, 15),
+    "compressed_sensing": ({"name": "compressed_sensing", "measurements": 16384}, 1e-3, 1.0, 0.05, 20),
+}
 
 
-def reconstruct(
-    operator: LinearOperator, x: Tensor, noise: float, prox: Callable, plain: bool, **admm_settings: Any
-) -> dict:
-    """Return the seconds and iterations of the x-steps, and the PSNR, of one reconstruction."""
-    y = operator(x)
-    y = y + noise * torch.randn(y.shape, generator=torch.Generator().manual_seed(0))
-    scale, rho, count = (admm_settings[name] for name in ("scale", "rho", "iterations"))
-    problem = TimedProblem(operator, y, scale, cg_iterations=200, preconditioned=not plain)
-    *_, final = islice(admm(problem, prox, operator.initial(y), rho=rho, splits=(box,)), count)
-    return problem.spent | {"psnr": float(psnr(final.x.numpy(), x.numpy())[0])}
-
-
-def bench_inverse(threads: int) -> dict[str, Any]:
-    """Reconstruct one image of each problem in both ways, from patches side by side."""
+def phantom() -> Tensor:
+    """Return the Shepp-Logan phantom, (1, 1, 512, 512)."""
     from skimage.data import shepp_logan_phantom
     from skimage.transform import resize
 
-    phantom = torch.from_numpy(resize(shepp_logan_phantom(), (512, 512))).float()[None, None]
-    model = patch_model(phantom)
-    plain_model, plain = copy.deepcopy(model), plain_prox(model)
-    plain_model.prox_and_potential = lambda x: (plain(x), torch.zeros(len(x)))
-    proxes = {"ours": ExactProx(PatchLPN(model, stride=64)), "plain": PatchLPN(plain_model, stride=64, batch=1)}
+    return torch.from_numpy(resize(shepp_logan_phantom(), (512, 512))).float()[None, None]
+
+
+def train_patches(folder: Path) -> None:
+    """Train a narrow LPN of 64x64 patches briefly on patches of the phantom."""
+    torch.manual_seed(0)
+    image = phantom()
+    model = build_network({"name": "lpn_128", "channels": 1, "hidden": 32, "size": 64})
+    corners = torch.randint(0, 512 - 63, (100, 8, 2), generator=torch.Generator().manual_seed(0)).tolist()
+    batches = [torch.cat([image[..., i : i + 64, j : j + 64] for i, j in step]) for step in corners]
+    stages = make_schedule([{"loss": "l1", "steps": 100, "lr": 1e-3}], 64 * 64)
+    trainer = Trainer(model, lambda step: batches[step], stages, sigma=0.1, seed=0, bf16=True)
+    for _ in batches:
+        trainer.step()
+    save_model(folder / "model.pt", model, 100, {}, 0.0)
+
+
+def inverse(name: str, variant: str, folder: Path, plain: dict[str, Any]) -> dict[str, Any]:
+    """Reconstruct one image, from patches side by side."""
+    config, noise, scale, rho, iterations = INVERSE[name]
+    x = phantom()[..., 64:448:3, 64:448:3] if name == "deblurring" else phantom()
+    operator = build_operator(config, tuple(x.shape[1:]), 0)
+    y = operator(x)
+    y = y + noise * torch.randn(y.shape, generator=torch.Generator().manual_seed(0))
+    start, model = operator.initial(y), load_model(folder / "model.pt")
+    if variant == PLAIN:
+        f = plain_prox(copy.deepcopy(model))
+        model.prox_and_potential = lambda x: (f(x), torch.zeros(len(x)))
+        prox = PatchLPN(model, stride=64, batch=1)
+    else:
+        prox = ExactProx(PatchLPN(model.to(memory_format=torch.channels_last), stride=64))
+    problem = TimedProblem(operator, y, scale, cg_iterations=200, preconditioned=variant != PLAIN)
+    iterates = islice(admm(problem, prox, start, rho=rho, splits=(box,)), iterations)
+    last: list[Tensor] = []
+    seconds = timed(lambda: last.extend(iterate.x for iterate in iterates), turns=1)
+    return {
+        "seconds": seconds,
+        "x_steps_speedup": plain["x_steps"] / problem.spent["seconds"] if plain else 1.0,
+        "x_steps": problem.spent["seconds"],
+        "cg_iterations": problem.spent["iterations"],
+        "psnr": float(psnr(last[-1].numpy(), x.numpy())[0]),
+    }
+
+
+def checkpoints(variant: str, folder: Path, plain: dict[str, Any]) -> dict[str, Any]:
+    """Time the saving of a training's state."""
+    interval = inspect.signature(train).parameters["save_seconds"].default
+    shape = {"lpn_1d": (1, 1), "lpn_28": (1, 1, 28, 28), "lpn_128": (1, 3, 128, 128)}[variant]
+    model = build_network({"name": variant} | ({"channels": shape[1]} if len(shape) == 4 else {}))
+    stages = make_schedule([{"loss": "l2", "steps": 10**6, "lr": 1e-3}], 1)
+    trainer = Trainer(model, lambda step: torch.zeros(shape), stages, sigma=0.1, seed=0)
+    trainer.step()  # the optimiser has a state from now on
+    places = Checkpoints(folder)
+    seconds = timed(lambda: places.save(trainer), turns=3)
+    return {"seconds": seconds, "percent_of_training_time": 100 * statistics.median(seconds) / interval}
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What is compared.
+
+    Attributes:
+        variants: what is timed.
+        run: (variant, folder, results of the plain formulation, if it has run) -> seconds and other results.
+        prepare: writes what all variants start from into a folder.
+        reference: whether the last variant is the plain formulation, with which the others are compared.
+    """
+
+    variants: tuple[str, ...]
+    run: Callable[[str, Path, dict[str, Any]], dict[str, Any]]
+    prepare: Callable[[Path], None] = lambda folder: None
+    reference: bool = True
+
+
+BENCHMARKS = {
+    "mnist_step": Benchmark(("explicit, bf16", "explicit, fp32", AUTOGRAD), mnist_step),
+    "laplacian": Benchmark(("explicit", AUTOGRAD), laplacian),
+    "prior": Benchmark(("newton_cg", "cvx_cg", ONE_BY_ONE), prior, train_mnist),
+    "checkpoints": Benchmark(("lpn_1d", "lpn_28", "lpn_128"), checkpoints, reference=False),
+} | {name: Benchmark(("ours", PLAIN), lambda *a, n=name: inverse(n, *a), train_patches) for name in INVERSE}
+
+
+def compare(name: str, threads: int) -> dict[str, dict[str, float]]:
+    """Run the variants in turns, each in a process of its own, the plain one first; return medians and ratios."""
+    variants = BENCHMARKS[name].variants
+    runs: dict[str, list[dict[str, Any]]] = {variant: [] for variant in variants}
+    with tempfile.TemporaryDirectory() as folder:
+        BENCHMARKS[name].prepare(Path(folder))
+        command = [sys.executable, __file__, name, "--threads", str(threads), "--folder", folder]
+        for _ in range(ROUNDS):
+            for variant in reversed(variants):
+                plain = json.dumps(runs[variants[-1]][-1] if variant != variants[-1] else {})
+                run = subprocess.run(
+                    [*command, "--variant", variant], input=plain, check=True, stdout=subprocess.PIPE, text=True
+                )
+                runs[variant].append(json.loads(run.stdout.splitlines()[-1]))
+    seconds = {variant: statistics.median(s for run in runs[variant] for s in run["seconds"]) for variant in variants}
     results = {}
-    for name, (config, noise, settings) in INVERSE.items():
-        x = phantom[..., 64:448:3, 64:448:3] if name == "deblurring" else phantom
-        operator = build_operator(config, tuple(x.shape[1:]), 0)
-        last: dict[str, dict[str, float]] = {}
-
-        def job(variant: str, problem: tuple = (operator, x, noise), last: dict = last, settings: dict = settings) -> None:
-            last[variant] = reconstruct(*problem, proxes[variant], variant == "plain", **settings)
-
-        seconds = interleaved({variant: partial(job, variant) for variant in proxes}, 3, warm_up=0)
-        for variant, values in last.items():
-            results[f"{name}, {variant}"] = {
-                "seconds": seconds[variant],
-                "speedup": seconds["plain"] / seconds[variant],
-                "x_steps_speedup": last["plain"]["seconds"] / values["seconds"],
-                "cg_iterations": values["iterations"],
-                "psnr": values["psnr"],
-            }
+    for variant in variants:
+        ratio = {"speedup": seconds[variants[-1]] / seconds[variant]} if BENCHMARKS[name].reference else {}
+        others = [key for key, value in runs[variant][0].items() if isinstance(value, float)]
+        results[variant] = (
+            {"seconds": seconds[variant]}
+            | ratio
+            | {key: statistics.median(run[key] for run in runs[variant]) for key in others}
+        )
     return results
 
 
-BENCHMARKS = {"mnist_step": bench_mnist_step, "laplacian": bench_laplacian, "prior": bench_prior, "inverse": bench_inverse}
+def run_variant(name: str, variant: str, folder: Path) -> None:
+    """Run one turn of one variant and print its results, with the peak memory (Linux), as JSON."""
+    if variant != BENCHMARKS[name].variants[-1]:
+        keep_freed_memory()
+    result = BENCHMARKS[name].run(variant, folder, json.load(sys.stdin))
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    print(json.dumps(result | {"peak_memory_mb": int(peak[1]) / 1024}, default=float))
 
 
 def main() -> None:
@@ -276,22 +319,20 @@ def main() -> None:
     arguments.add_argument("names", nargs="*", metavar="name", help=f"any of {', '.join(BENCHMARKS)} (default: all)")
     arguments.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads (default: all)")
     arguments.add_argument("--output", help="JSON file to write")
-    arguments.add_argument("--variant", help="used by the benchmark itself to measure memory")
+    arguments.add_argument("--variant", help="used by the benchmark itself, for one turn of one variant")
+    arguments.add_argument("--folder", type=Path, help="used by the benchmark itself")
     args = arguments.parse_args()
     torch.set_num_threads(args.threads)
-    if args.names == ["memory"]:
-        trainer = mnist_trainer(args.variant)
-        for _ in range(3):
-            trainer.step()
-        print(int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024)
+    if args.variant:
+        run_variant(args.names[0], args.variant, args.folder)
         return
+    print(f"torch {torch.__version__}, {args.threads} CPU threads; medians of alternating turns")
     results = {}
-    print(f"torch {torch.__version__}, {args.threads} CPU threads; medians of interleaved repetitions")
     for name in args.names or BENCHMARKS:
-        results[name] = BENCHMARKS[name](args.threads)
-        print(f"\n{name}")
+        results[name] = compare(name, args.threads)
+        print(f"\n{name}", flush=True)
         for variant, values in results[name].items():
-            print(f"  {variant:28}" + "  ".join(f"{key} {value:.4g}" for key, value in values.items()))
+            print(f"  {variant:28}" + "  ".join(f"{key} {value:.4g}" for key, value in values.items()), flush=True)
     if args.output:
         write_json(args.output, {"threads": args.threads, "torch": torch.__version__} | results)
 

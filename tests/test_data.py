@@ -99,6 +99,75 @@ def test_next_source_after_damaged_ones(tmp_path: Path, server: tuple[str, Path]
     check_images(tmp_path / "out")
 
 
+def flaky_server(content: bytes, ranges: bool) -> tuple[http.server.ThreadingHTTPServer, list[str | None]]:
+    """Return a server of one file that drops every connection after a third of it, and the ranges it was asked for."""
+    asked: list[str | None] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.headers["Range"])
+            start = int(asked[-1].removeprefix("bytes=").removesuffix("-")) if asked[-1] and ranges else 0
+            self.send_response(206 if start else 200)
+            self.send_header("Content-Length", str(len(content) - start))
+            self.end_headers()
+            drop = len(asked) < 3 or not ranges
+            self.wfile.write(content[start : start + len(content) // 3] if drop else content[start:])
+
+        def log_message(self, *args) -> None:
+            pass
+
+    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=httpd.serve_forever, daemon=True).start()
+    return httpd, asked
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_dropped_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ranges: bool) -> None:
+    """A download goes on where it broke off; from a server that can't, the next mirror serves."""
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    content = gzip.compress(RAW)
+    httpd, asked = flaky_server(content, ranges)
+    (tmp_path / "mirror").mkdir()
+    (tmp_path / "mirror" / f"{MNIST_FILE}.gz").write_bytes(content)
+    url, mirror = f"http://127.0.0.1:{httpd.server_port}", str(tmp_path / "mirror")
+    source = prepare("mnist", tmp_path / "out", tmp_path / "data", [url, mirror])
+    httpd.shutdown()
+    httpd.server_close()
+    check_images(tmp_path / "out")
+    if ranges:
+        assert source == url
+        assert asked == [None, "bytes=4096-", "bytes=8192-"]  # whole blocks of what came
+    else:
+        assert source == mirror
+        assert len(asked) == lpn.sources.DOWNLOAD_ATTEMPTS
+
+
+def test_download_of_a_killed_process_goes_on(tmp_path: Path) -> None:
+    content = gzip.compress(RAW)
+    httpd, asked = flaky_server(content, ranges=True)
+    url = f"http://127.0.0.1:{httpd.server_port}/{MNIST_FILE}.gz"
+    asked += [None, None]  # no more drops
+    mirror = hashlib.md5(url.encode()).hexdigest()[:8]
+    (tmp_path / f"{MNIST_FILE}.gz.{mirror}.part").write_bytes(content[:1000])
+    assert lpn.sources._download(url, tmp_path).read_bytes() == content
+    assert asked[-1] == "bytes=1000-"
+    httpd.shutdown()
+    httpd.server_close()
+
+
+def test_own_data_are_only_read(tmp_path: Path) -> None:
+    place = tmp_path / "data/mnist"
+    place.mkdir(parents=True)
+    np.save(place / "mnist.npy", IMAGES)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "data").rglob("*")}
+    for path in before:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    prepare("mnist", tmp_path / "out", tmp_path / "data")
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "data").rglob("*")} == before
+    place.chmod(0o755)
+    check_images(tmp_path / "out")
+
+
 # CelebA
 
 

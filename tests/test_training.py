@@ -14,6 +14,7 @@ from conftest import BUNDLED, ROOT, golden_network
 
 from lpn.data import image_batches, laplace_batches
 from lpn.errors import UserError
+from lpn.files import try_lock
 from lpn.networks import build_network
 from lpn.training import Checkpoints, Interrupted, Trainer, make_schedule, stage_at, train
 
@@ -273,6 +274,13 @@ def test_killed_job_resumes_to_the_same_model(tmp_path: Path) -> None:
     logs = [(tmp_path / name / "training.csv").read_bytes() for name in ("whole", "killed")]
     assert logs[0] == logs[1]
     assert len(list(csv.reader(logs[0].decode().splitlines()))) == 21
+
+
+def test_two_processes_do_not_train_in_one_folder(tmp_path: Path) -> None:
+    with try_lock(tmp_path / "checkpoints/lock"):
+        run = subprocess.run(command(tmp_path, SPEC), check=False, capture_output=True, text=True)
+    assert run.returncode == 1
+    assert f"error: another process trains in {tmp_path / 'checkpoints'}" in run.stderr
 
 
 def test_command_line_errors_are_one_paragraph(tmp_path: Path) -> None:

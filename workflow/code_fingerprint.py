@@ -25,6 +25,7 @@ class _WithoutDocstrings(ast.NodeTransformer):
         return node
 
 
+@cache
 def _meaning(path: Path) -> str:
     tree = _WithoutDocstrings().visit(ast.parse(path.read_text(), filename=str(path)))
     return ast.unparse(tree)  # not ast.dump, which differs between Python versions

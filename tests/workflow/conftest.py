@@ -1,5 +1,6 @@
 """A copy of the project with a small configuration, in which workflows run for real."""
 
+import contextlib
 import itertools
 import os
 import re
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import yaml
 
@@ -51,7 +53,7 @@ TINY = {
         },
         "dncnn": {
             "network": {"name": "dncnn", "channels": 3, "depth": 3, "hidden": 4},
-            "data": "celeba",
+            "data": "photographs",
             "patch": 16,
             "sigma": 0.1,
             "seed": 0,
@@ -148,9 +150,18 @@ class Project:
         (self.folder / "config/config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
 
 
+def kill_tree(snakemake: subprocess.Popen) -> None:
+    """SIGKILL a Snakemake process with all its jobs, as a power failure does."""
+    processes = [psutil.Process(snakemake.pid), *psutil.Process(snakemake.pid).children(recursive=True)]
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    snakemake.wait()
+
+
 def copy_project(folder: Path) -> Project:
     """Copy what git tracks or would track, with the tiny configuration and made images in place of MNIST and CelebA."""
-    names = ["workflow", "scripts", "lpn", "config", "environment.yml"]
+    names = ["workflow", "scripts", "lpn", "config", "environment.yml", "requirements.lock"]
     for name in names:
         source = ROOT / name
         copy = shutil.copytree if source.is_dir() else shutil.copy

@@ -2,11 +2,13 @@
 
 import copy
 import shutil
+import subprocess
+import time
 
 import numpy as np
 import torch
 
-from .conftest import TINY, Project
+from .conftest import TINY, Project, kill_tree
 
 
 def test_unknown_key_stops_before_any_job(project: Project) -> None:
@@ -51,6 +53,24 @@ def test_missing_data_say_what_to_place_where(project: Project) -> None:
     run = project.snakemake("data/prepared/mnist/train.npy", "--retries", "0", check=False)
     assert run.returncode
     assert "Place train-images-idx3-ubyte.gz (or mnist.npy) in data/mnist" in run.stdout + run.stderr
+
+
+def test_second_snakemake_refuses(project: Project) -> None:
+    config = copy.deepcopy(TINY)
+    config["models"]["laplacian_l2"]["phases"][0]["steps"] = 10**7
+    project.write_config(config)
+    model = "results/tiny/models/laplacian_l2/model.pt"
+    command = ["snakemake", "--cores", "1", model]
+    log = project.folder / "logs/tiny/train/laplacian_l2.log"
+    first = subprocess.Popen(command, cwd=project.folder, env=project.environment(), stderr=subprocess.DEVNULL)
+    try:
+        while first.poll() is None and not log.exists():
+            time.sleep(0.05)
+        second = project.snakemake(model, check=False)
+    finally:
+        kill_tree(first)
+    assert second.returncode
+    assert "Directory cannot be locked" in second.stdout + second.stderr
 
 
 def test_named_targets(project: Project) -> None:

@@ -1,15 +1,30 @@
 """Edits, one at a time, in a finished run: exactly the jobs that depend on each would run again."""
 
+import collections
+import contextlib
 import copy
+import hashlib
+import importlib.metadata
+import io
+import itertools
 import json
+import os
+import random
+import re
+import subprocess
+import sys
+import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
+import yaml
 
-from .conftest import TINY, Project
+from .conftest import TINY, Project, kill_tree
 
 TRAIN = {name: f"Training {name}" for name in TINY["models"]}
 LPNS = [name for name in TINY["models"] if name != "dncnn"]
@@ -38,6 +53,7 @@ RECONSTRUCT = reconstruct("observation", "tv", "lpn", "dncnn")
 INVERSE_RESULTS = RECONSTRUCT | INVERSE_SHOWN
 CERTIFICATES = {*CERTIFY.values(), TABLE["certificates"]}
 RESULTS = LAPLACIAN_RESULTS | MNIST_RESULTS
+PROVENANCE = "Recording what made the results"  # after any other job
 EVERYTHING = {*TRAIN.values(), *CERTIFICATES, *RESULTS, *TUNE, *INVERSE_RESULTS}
 
 
@@ -164,7 +180,7 @@ def test_exactly_the_dependent_jobs_rerun(finished: Project, name: str) -> None:
     originals = {path: path.read_bytes() for path in files if path.is_file()}
     try:
         edit(finished.folder)
-        assert finished.planned() == expected
+        assert finished.planned() == expected | ({PROVENANCE} if expected else set())
     finally:
         for path, content in originals.items():
             if path.read_bytes() != content:
@@ -206,7 +222,73 @@ def test_every_artifact_is_there_and_labelled(finished: Project) -> None:
     assert (logs / "train/mnist.log").read_text()
     jobs = {"train": 5, "certify": 4, "curves": 2, "prior": 1, "figures": 5, "tables": 5}
     jobs |= {"measure": 3, "tune": 2, "choose": 1, "reconstruct": 8}
+    jobs |= {"prepare_data": 1}
     assert len(list((logs / "benchmarks").iterdir())) == sum(jobs.values())
+    assert_provenance(results / "provenance", sum(jobs.values()))
+
+
+def assert_provenance(folder: Path, jobs: int) -> None:
+    """Assert that a run's record is complete."""
+    record = json.loads((folder / "provenance.json").read_text())
+    assert record["git"] == {"commit": None, "dirty": False}  # the copy is no repository
+    assert record["packages"]["torch"] == importlib.metadata.version("torch")
+    assert record["seeds"]["models.laplacian_l2.seed"] == 1
+    assert record["config"] == yaml.safe_load((folder / "config.yaml").read_text()) == TINY
+    assert record["data"]["data/prepared/mnist/train.npy"]["bytes"] == 128 + 10 * 784
+    assert all(len(values["sha256"]) == 64 for values in record["data"].values())
+    assert len(record["data"]) == 9
+    assert record["machines"]
+    assert hashlib.sha256((folder / "requirements.lock").read_bytes()).hexdigest() == record["lock"]
+    costs = pd.read_csv(folder / "jobs.csv")
+    assert len(costs) == jobs
+    assert (costs["seconds"] > 0).all()
+    assert "train_mnist" in (folder / "provenance.md").read_text()
+
+
+def test_archive_verifies_itself(finished: Project, tmp_path: Path) -> None:
+    archive = tmp_path / "tiny.zip"
+    command = [sys.executable, "scripts/archive.py", "results/tiny", "--logs", "logs/tiny", "--output", str(archive)]
+    subprocess.run(command, cwd=finished.folder, check=True)
+    content = archive.read_bytes()
+    subprocess.run(command, cwd=finished.folder, check=True)
+    assert archive.read_bytes() == content  # the same files make the same archive
+    with zipfile.ZipFile(archive) as file:
+        entities = {entity["@id"]: entity for entity in json.loads(file.read("ro-crate-metadata.json"))["@graph"]}
+        names = set(file.namelist())
+    assert entities["ro-crate-metadata.json"]["conformsTo"] == {"@id": "https://w3id.org/ro/crate/1.1"}
+    assert {part["@id"] for part in entities["./"]["hasPart"]} == names - {"ro-crate-metadata.json"}
+    run = "results/tiny"
+    assert {f"{run}/models/mnist/model.pt", f"{run}/tables/mnist.csv", f"{run}/provenance/provenance.json"} <= names
+    assert {f"{run}/figures/laplacian_compact.pdf", "lpn/networks.py", "workflow/Snakefile", "config/config.yaml"} <= names
+    assert not [name for name in names if name.startswith(f"{run}/checkpoints") or name.endswith(".npz")]
+    assert verify(archive) == (0, "")
+    for edit, problem in {
+        "drop": "results/tiny/tables/mnist.csv is missing",
+        "change": "results/tiny/tables/mnist.csv is damaged",
+        "add": "added.txt is not described",
+    }.items():
+        rewrite(archive, content, edit)
+        assert verify(archive) == (1, f"error: {archive} is not intact: {problem}. Fetch or make it again.\n")
+    archive.write_bytes(content[: len(content) // 2])
+    assert "truncated, damaged or no archive" in verify(archive)[1]
+
+
+def rewrite(archive: Path, content: bytes, edit: str) -> None:
+    """Write an archive anew with one table dropped or changed, or a file added."""
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(archive, "w") as new:
+        for name in old.namelist():
+            touched = name == "results/tiny/tables/mnist.csv"
+            if not (touched and edit == "drop"):
+                new.writestr(name, b"better numbers" if touched and edit == "change" else old.read(name))
+        if edit == "add":
+            new.writestr("added.txt", "")
+
+
+def verify(archive: Path) -> tuple[int, str]:
+    """Run an archive's verification; return its exit code and its error message."""
+    script = Path(__file__).parent.parent.parent / "scripts/verify_archive.py"
+    run = subprocess.run([sys.executable, str(script), str(archive)], check=False, capture_output=True, text=True)
+    return run.returncode, run.stderr
 
 
 def test_second_run_does_nothing(finished: Project) -> None:
@@ -220,3 +302,85 @@ def test_report_is_made(finished: Project) -> None:
     report = (finished.folder / "report.html").read_text()
     for word in ("Laplacian", "MNIST", "Inverse problems", "Tables", "tiny test run"):
         assert word in report
+
+
+# Kills
+
+KINDS = [  # scripts in the order of the DAG
+    *("prepare_data", "train", "certify", "laplacian_curves", "mnist_prior", "measure", "reconstruct", "choose"),
+    *("render_notebook", "make_table", "provenance"),
+]
+
+
+def running_scripts(snakemake: subprocess.Popen) -> list[tuple[str, psutil.Process]]:
+    """Return the kinds of the jobs that run below a Snakemake process, with their processes."""
+    found = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for process in psutil.Process(snakemake.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                names = {Path(word).stem for word in process.cmdline()} & set(KINDS)
+                found += [(name, process) for name in names if "python" in process.name()]
+    return found
+
+
+def finished_jobs(log: Path) -> list[str]:
+    """Return the messages of the jobs that finished in one run of Snakemake."""
+    text = log.read_text()
+    messages = dict(re.findall(r"^Job (\d+): (.*)$", text, re.MULTILINE))
+    return [messages[number] for number in re.findall(r"^Finished jobid: (\d+) ", text, re.MULTILINE) if number in messages]
+
+
+def run_with_kills(project: Project, targets: list[str], goal: str, folder: Path) -> list[Path]:
+    """Run to the end on two cores and return the logs of the runs that it took.
+
+    For each target, a kind of job, in the order of the DAG: when one of it or of a later kind runs, after a random time,
+    SIGKILL all processes, or, every other time, one job alone.
+    """
+    draws, logs, killed, tree = random.Random(0), [], collections.Counter(), True
+    command = ["snakemake", "--cores", "2", "--resources", "gpu=2", "--", goal]
+    while True:
+        logs.append(folder / f"run{len(logs)}.log")
+        with logs[-1].open("w") as log:
+            run = subprocess.Popen(command, cwd=project.folder, env=project.environment(), stdout=log, stderr=log)
+        while run.poll() is None:
+            kinds = [KINDS.index(kind) for kind, _ in running_scripts(run)]
+            if not targets or max(kinds, default=-1) < KINDS.index(targets[0]):
+                time.sleep(0.05)
+                continue
+            time.sleep(draws.uniform(0, 4))  # a job takes about so long
+            jobs = running_scripts(run)
+            if not jobs:
+                continue
+            targets = targets[1:]
+            killed.update(kind for kind, _ in (jobs if tree else jobs[:1]))
+            if tree:
+                kill_tree(run)
+                project.snakemake("--unlock")
+            else:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    jobs[0][1].kill()
+            tree = not tree
+        if run.returncode == 0:
+            print(f"killed: {dict(killed)}, in {len(logs)} runs; targets left: {targets}")
+            assert not targets
+            return logs
+        assert len(logs) <= 50, logs[-1].read_text()[-5000:]
+
+
+@pytest.mark.timeout(5000)
+def test_kills_lose_nothing_and_cores_do_not_matter(finished: Project, project: Project, tmp_path: Path) -> None:
+    """SIGKILL at random moments of every kind of job, on two cores: the tables of an undisturbed run on one core.
+
+    `make test-faults` kills 30 times; otherwise 4 times, without figures.
+    """
+    kills = int(os.environ.get("LPN_KILLS", "4"))
+    everything = kills >= len(KINDS)
+    kinds = KINDS if everything else ["train", "mnist_prior", "reconstruct", "make_table"]
+    targets = sorted(itertools.islice(itertools.cycle(kinds), kills), key=KINDS.index)
+    logs = run_with_kills(project, targets, "all" if everything else "tables", tmp_path)
+    done = collections.Counter(job for log in logs for job in finished_jobs(log))
+    assert [job for job, times in done.items() if times > 1] == []  # no finished work is done again
+    tables = sorted((finished.folder / "results/tiny/tables").iterdir())
+    assert len(tables) == 3 * len(TABLE)
+    for table in tables:
+        assert (project.folder / "results/tiny/tables" / table.name).read_bytes() == table.read_bytes(), table.name

@@ -106,6 +106,17 @@ def prepared_files(data):
     return multiext(str(PREPARED / data) + "/", "train.npy", "validation.npy", "test.npy")
 
 
+def used_data():
+    """Return the data sets that must be prepared."""
+    names = {config["models"][name]["data"] for name in MODELS} | {e["data"] for e in EXPERIMENTS.values()}
+    return sorted(names - {"laplace"})
+
+
+def per_attempt(amount):
+    """Return a resource (MB or minutes) that grows with every retry of a job."""
+    return lambda wildcards, attempt: amount * attempt
+
+
 def count_option(data):
     """Return the option that demands the full number of training images, where the config does."""
     count = config["data"]["counts"].get(data)

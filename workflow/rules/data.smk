@@ -12,8 +12,8 @@ rule prepare_data:
         "../../environment.yml"
     threads: 4
     resources:
-        mem_mb=4000,
-        runtime=120,
+        mem_mb=per_attempt(4000),
+        runtime=per_attempt(120),
     params:
         folder=lambda wildcards, output: DATA,
         mirrors=lambda wildcards, output: MIRRORS,

@@ -39,8 +39,8 @@ rule tune:
     threads: 1
     resources:
         gpu=on_gpu,
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=per_attempt(8000),
+        runtime=per_attempt(120),
     params:
         spec=tuning_spec,
         model=lambda wildcards, input: option("model", input.get("model")),
@@ -48,7 +48,7 @@ rule tune:
     message:
         "Tuning {wildcards.method} for {wildcards.experiment}, grid point {wildcards.point}"
     shell:
-        "python scripts/reconstruct.py --spec {params.spec:q} --measurement {input.measurement:q} {params.model} "
+        "python scripts/launch.py --gpus {resources.gpu} scripts/reconstruct.py --spec {params.spec:q} --measurement {input.measurement:q} {params.model} "
         "--images {output:q} --threads {threads} > {log:q} 2>&1"
 
 
@@ -94,8 +94,8 @@ rule reconstruct:
     threads: 1
     resources:
         gpu=on_gpu,
-        mem_mb=8000,
-        runtime=240,
+        mem_mb=per_attempt(8000),
+        runtime=per_attempt(240),
     params:
         spec=reconstruction_spec,
         model=lambda wildcards, input: option("model", input.get("model")),
@@ -104,7 +104,7 @@ rule reconstruct:
     message:
         "Reconstructing {wildcards.experiment} by {wildcards.method}, part {wildcards.part}"
     shell:
-        "python scripts/reconstruct.py --spec {params.spec:q} --measurement {input.measurement:q} {params.model} "
+        "python scripts/launch.py --gpus {resources.gpu} scripts/reconstruct.py --spec {params.spec:q} --measurement {input.measurement:q} {params.model} "
         "{params.tuned} --images {output.images:q} --iterations {output.iterations:q} --arrays {output.arrays:q} "
         "--threads {threads} > {log:q} 2>&1"
 

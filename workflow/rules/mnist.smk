@@ -14,8 +14,8 @@ rule mnist_prior:
     threads: 1
     resources:
         gpu=1,
-        mem_mb=8000,
-        runtime=120,
+        mem_mb=per_attempt(8000),
+        runtime=per_attempt(120),
     params:
         spec=perturbation_spec,
         data=lambda wildcards, input: data_option(input.data),
@@ -23,7 +23,7 @@ rule mnist_prior:
     message:
         "Evaluating the prior that {wildcards.model} learned, {wildcards.perturbation}"
     shell:
-        "python scripts/mnist_prior.py --spec {params.spec:q} --model {input.model:q} {params.data} "
+        "python scripts/launch.py --gpus {resources.gpu} scripts/mnist_prior.py --spec {params.spec:q} --model {input.model:q} {params.data} "
         "--output {output.prior:q} --arrays {output.arrays:q} --threads {threads} > {log:q} 2>&1"
 
 

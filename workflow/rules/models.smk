@@ -18,8 +18,8 @@ rule train:
     threads: 1
     resources:
         gpu=1,
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=lambda wildcards, attempt: 480 * attempt,
+        mem_mb=per_attempt(8000),
+        runtime=per_attempt(480),
     params:
         spec=model_spec,
         code=fingerprint("scripts/train.py"),
@@ -29,7 +29,7 @@ rule train:
     message:
         "Training {wildcards.model}"
     shell:
-        "python scripts/train.py --spec {params.spec:q} {params.data} {params.init} --output {output.model:q} "
+        "python scripts/launch.py --gpus {resources.gpu} --processes {resources.gpu} scripts/train.py --spec {params.spec:q} {params.data} {params.init} --output {output.model:q} "
         "--log {output.log:q} --checkpoints {params.checkpoints:q} --threads {threads} > {log:q} 2>&1"
 
 
@@ -75,8 +75,8 @@ rule certify:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=per_attempt(4000),
+        runtime=per_attempt(60),
     params:
         spec=certificate_spec,
         code=fingerprint("scripts/certify.py"),

@@ -1,0 +1,140 @@
+"""Record what made a run's results: code, configuration, packages, machines, data, seeds, and the cost of every job.
+
+Writes into FOLDER: provenance.json (all of it), provenance.md (the same in short, for people), jobs.csv (time and memory of
+every job), config.yaml (the complete configuration), requirements.lock, and changes.patch (uncommitted changes of the code).
+
+example:
+  python scripts/provenance.py --config config.yaml --data data/prepared/mnist/*.npy --logs logs/demo
+      --output results/demo/provenance
+"""
+
+import datetime
+import hashlib
+import importlib.metadata
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from _cli import MACHINE, describe_machine, parser, read_spec
+
+from lpn.errors import run_cli
+from lpn.files import write_json, write_text
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def git(*arguments: str) -> str | None:
+    """Return the output of a git command, or None outside a git repository."""
+    if not shutil.which("git"):
+        return None
+    run = subprocess.run(["git", *arguments], cwd=ROOT, check=False, capture_output=True, text=True)
+    return run.stdout if run.returncode == 0 else None
+
+
+def checksum(path: str | Path) -> str:
+    """Return the SHA-256 of a file."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def seeds(config: dict[str, Any], place: str = "") -> dict[str, int]:
+    """Return every seed of the configuration by its key."""
+    found = {}
+    for key, value in config.items():
+        if isinstance(value, dict):
+            found |= seeds(value, f"{place}{key}.")
+        elif key == "seed":
+            found[place + key] = value
+    return found
+
+
+def job_costs(folder: Path) -> pd.DataFrame:
+    """Return one row a job, from Snakemake's benchmark files: time (s), peak memory (MB), mean load (%), end.
+
+    The time of a training that was killed and resumed is that of its last attempt.
+    """
+    rows = []
+    for path in sorted(folder.glob("*.tsv")):
+        measured = pd.read_csv(path, sep="\t").iloc[0]
+        end = datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.UTC)
+        row = {"job": path.stem, "seconds": measured["s"], "max_rss_mb": measured["max_rss"], "load": measured["mean_load"]}
+        rows.append(row | {"finished": end.isoformat(timespec="seconds")})
+    return pd.DataFrame(rows, columns=["job", "seconds", "max_rss_mb", "load", "finished"])
+
+
+def machines(logs: Path) -> list[str]:
+    """Return the machines that jobs ran on, as their logs name them, and this one."""
+    lines = {
+        line.removeprefix(MACHINE)
+        for path in logs.rglob("*.log")
+        for line in path.read_text(errors="replace").splitlines()
+        if line.startswith(MACHINE)
+    }
+    return sorted(lines | {describe_machine()})
+
+
+def summary(record: dict[str, Any], jobs: pd.DataFrame) -> str:
+    """Return the record in short, as Markdown."""
+    commit = record["git"]["commit"] or "not in a git repository"
+    dirty = " with uncommitted changes (changes.patch)" if record["git"]["dirty"] else ""
+    rows = {
+        "run": f"{record['run']}: {record['label']}",
+        "commit": commit + dirty,
+        "recorded": record["recorded"],
+        "Python": f"{record['python']} on {record['platform']}",
+        "machines": "; ".join(record["machines"]),
+        "jobs": f"{len(jobs)}: {jobs['seconds'].sum() / 3600:.2f} hours in all, {jobs['max_rss_mb'].max():.0f} MB at most",
+    }
+    costliest = jobs.sort_values("seconds", ascending=False).head(20)
+    tables = [
+        pd.DataFrame(rows.items(), columns=["", "this run"]),
+        pd.DataFrame([{"data": path, "SHA-256": values["sha256"]} for path, values in record["data"].items()]),
+        pd.DataFrame(record["seeds"].items(), columns=["seed", "value"]),
+        costliest.rename(columns={"job": "costliest jobs"}),
+        pd.DataFrame(record["packages"].items(), columns=["package", "version"]),
+    ]
+    return "\n\n".join(table.to_markdown(index=False) for table in tables) + "\n"
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--config", required=True, help="the run's complete configuration: JSON text or a file")
+    arguments.add_argument("--data", nargs="*", default=[], help="files of prepared data")
+    arguments.add_argument("--logs", required=True, type=Path, help="folder of the run's logs and benchmarks")
+    arguments.add_argument("--output", required=True, type=Path, help="folder to write into")
+    args = arguments.parse_args()
+    config = read_spec(args.config)
+    changes = git("diff", "HEAD", "--binary") or ""
+    jobs = job_costs(args.logs / "benchmarks")
+    lock = (ROOT / "requirements.lock").read_text()
+    record = {
+        "run": config["run"],
+        "label": config["label"],
+        "recorded": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "git": {
+            "commit": (git("rev-parse", "HEAD") or "").strip() or None,
+            "dirty": bool((git("status", "--porcelain") or "").strip()),
+        },
+        "lock": hashlib.sha256(lock.encode()).hexdigest(),
+        "packages": {d.name: d.version for d in sorted(importlib.metadata.distributions(), key=lambda d: d.name.lower())},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "machines": machines(args.logs),
+        "data": {path: {"bytes": Path(path).stat().st_size, "sha256": checksum(path)} for path in args.data},
+        "seeds": seeds(config),
+        "config": config,
+    }
+    write_text(args.output / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+    write_text(args.output / "requirements.lock", lock)
+    write_text(args.output / "changes.patch", changes)
+    write_text(args.output / "jobs.csv", jobs.to_csv(index=False))
+    write_text(args.output / "provenance.md", summary(record, jobs))
+    write_json(args.output / "provenance.json", record)
+
+
+if __name__ == "__main__":
+    run_cli(main)

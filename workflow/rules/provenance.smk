@@ -1,0 +1,35 @@
+# What made the results, written after the last of them. The configuration is a param that depends on the output, so that
+# it reruns nothing by itself: what a new value changes, the jobs that it belongs to make anew, and then this record.
+rule provenance:
+    input:
+        results=[rules.figures.input, rules.tables.input],
+        data=[prepared_files(data) for data in used_data()],
+    output:
+        OUT / "provenance/provenance.json",
+        OUT / "provenance/config.yaml",
+        OUT / "provenance/requirements.lock",
+        OUT / "provenance/changes.patch",
+        OUT / "provenance/jobs.csv",
+        report(
+            OUT / "provenance/provenance.md",
+            caption="../report/provenance.rst",
+            category="Provenance",
+            labels={"record": "code, configuration, data, machines, cost"},
+        ),
+    log:
+        LOGS / "provenance.log",
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        config=lambda wildcards, output: canonical(config),
+        logs=lambda wildcards, output: LOGS,
+        folder=lambda wildcards, output: Path(output[0]).parent,
+        code=fingerprint("scripts/provenance.py"),
+    message:
+        "Recording what made the results"
+    shell:
+        "python scripts/provenance.py --config {params.config:q} --data {input.data:q} --logs {params.logs:q} "
+        "--output {params.folder:q} > {log:q} 2>&1"
