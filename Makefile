@@ -3,6 +3,7 @@ PYTHON ?= python3
 CORES ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())")
 CONFIG ?= config/demo.yaml
 RUN = $(shell sed -n 's/^run: *//p' $(CONFIG))
+KILLS ?= 30
 SNAKEMAKE = snakemake --cores $(CORES) --configfile $(CONFIG)
 READY = .venv/ready
 
@@ -34,7 +35,7 @@ test: $(READY) ## all tests
 	pytest --numprocesses 2 --dist loadfile
 
 test-faults: $(READY) ## 30 kills at random moments, and the tables of an undisturbed run
-	LPN_KILLS=30 pytest tests/workflow/test_rerun_matrix.py -k kills -s
+	LPN_KILLS=$(KILLS) pytest tests/workflow/test_rerun_matrix.py -k kills -s
 
 test-slurm: $(READY) slurm-packages ## the workflow on a one-node Slurm on this machine (root, Debian)
 	uv pip install --quiet --constraint requirements.lock --editable '.[slurm]'

@@ -192,6 +192,7 @@ def _download(url: str, folder: str | Path) -> Path:
     path = Path(folder) / url.rsplit("/", 1)[-1]
     mirror = hashlib.md5(url.encode()).hexdigest()[:8]  # the bytes of another one may differ
     part = path.with_name(f"{path.name}.{mirror}.part")
+    part.parent.mkdir(parents=True, exist_ok=True)
     for attempt in range(DOWNLOAD_ATTEMPTS):
         time.sleep(attempt)
         try:

@@ -119,7 +119,7 @@ def test_missing_bm3d_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"name": "nlm"}, rf"prox\.name' is 'nlm'.*{', '.join(DENOISERS)}"),
+        ({"name": "median"}, rf"prox\.name' is 'median'.*{', '.join(DENOISERS)}"),
         ({}, r"prox\.name' is None"),
         ({"name": "tv"}, "'prox' does not fit tv.*weight"),
         ({"name": "tv", "strength": 1}, "'prox' does not fit tv.*strength"),

@@ -228,18 +228,19 @@ def test_compressed_sensing_from_saved_arrays(tmp_path: Path) -> None:
 def test_registry() -> None:
     arguments = {
         "blur": {"sigma": 1.0},
+        "circular_blur": {"kernel": "box", "side": 3},
         "tomography": {"angles": 5, "detectors": 9},
         "compressed_sensing": {"measurements": 9},
     }
     for name in OPERATORS:
-        operator = build_operator({"name": name, **arguments.get(name, {})}, (1, 8, 8), seed=0)
-        assert operator(torch.zeros(1, 1, 8, 8)).shape[1:] == operator.output_shape
+        operator = build_operator({"name": name, **arguments.get(name, {})}, (3, 8, 8), seed=0)
+        assert operator(torch.zeros(1, 3, 8, 8)).shape[1:] == operator.output_shape
 
 
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"name": "sharpen"}, r"operator\.name.*sharpen.*identity, blur, tomography, compressed_sensing"),
+        ({"name": "sharpen"}, rf"operator\.name.*sharpen.*{', '.join(OPERATORS)}"),
         ({}, r"operator\.name"),
         ({"name": "blur", "sigm": 1}, "'operator' does not fit blur.*sigm"),
         ({"name": "blur", "sigma": -1}, r"operator\.sigma"),

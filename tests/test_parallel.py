@@ -13,6 +13,7 @@ import torch
 from conftest import ROOT
 from torch import Tensor, distributed, multiprocessing
 
+from lpn.checkpoints import load_model, read_checkpoint
 from lpn.data import image_batches, laplace_batches
 from lpn.errors import UserError
 from lpn.networks import build_network
@@ -111,11 +112,14 @@ def command(folder: Path, processes: int) -> list[str]:
 
 def iteration(state: Path) -> int:
     """Return the step of a saved state, 0 where there is none."""
-    return torch.load(state, weights_only=True)["iteration"] if state.exists() else 0
+    try:
+        return torch.load(state, weights_only=True)["iteration"]
+    except FileNotFoundError:  # also for a moment while a new one takes its place
+        return 0
 
 
 def test_any_number_of_processes_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
-    """Two processes, SIGTERM, one, SIGTERM, two again: the same log and weights as one, to rounding."""
+    """Two processes, SIGTERM, one, SIGTERM, two again: the same log and prox as one, to the growth of rounding errors."""
     subprocess.run(command(tmp_path / "whole", 1), check=True, capture_output=True)
     state, done = tmp_path / "parts/checkpoints/state.pt", 0
     for processes in (2, 1):
@@ -127,9 +131,9 @@ def test_any_number_of_processes_goes_on_from_a_checkpoint(tmp_path: Path) -> No
         assert not (tmp_path / "parts/model.pt").exists()
         done = iteration(state)
     subprocess.run(command(tmp_path / "parts", 2), check=True, capture_output=True)
-    models = [torch.load(tmp_path / name / "model.pt", weights_only=True) for name in ("whole", "parts")]
-    assert models[1]["iteration"] == 2000
-    for name, value in models[0]["model_state_dict"].items():
-        torch.testing.assert_close(models[1]["model_state_dict"][name], value, rtol=1e-2, atol=1e-4)
+    models = [load_model(tmp_path / name / "model.pt") for name in ("whole", "parts")]
+    x = torch.linspace(-3, 3, 50)[:, None]
+    torch.testing.assert_close(models[1](x), models[0](x), rtol=0, atol=1e-3)
+    assert read_checkpoint(tmp_path / "parts/model.pt")["iteration"] == 2000
     logs = [np.genfromtxt(tmp_path / name / "training.csv", delimiter=",", names=True) for name in ("whole", "parts")]
     np.testing.assert_allclose(logs[1]["loss"], logs[0]["loss"], rtol=1e-3)

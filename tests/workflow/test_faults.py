@@ -76,6 +76,6 @@ def test_second_snakemake_refuses(project: Project) -> None:
 def test_named_targets(project: Project) -> None:
     assert not any("MNIST" in job for job in project.planned("laplacian"))
     assert not any("aplacian" in job for job in project.planned("mnist"))
-    assert {job.split()[0] for job in project.planned("models")} == {"Training", "Certifying"}
+    assert {job.split()[0] for job in project.planned("models")} == {"Preparing", "Training", "Certifying"}
     assert "Making the table certificates" not in project.planned("figures")
     assert "Making the table certificates" in project.planned("tables")
