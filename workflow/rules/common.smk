@@ -243,7 +243,11 @@ def parts(experiment):
 def measured_data(experiment, split):
     """Return the data set whose test or validation images an experiment measures."""
     tuning = EXPERIMENTS[experiment].get("tuning", {})
-    return tuning.get("data", EXPERIMENTS[experiment]["data"]) if split == "validation" else EXPERIMENTS[experiment]["data"]
+    return (
+        tuning.get("data", EXPERIMENTS[experiment]["data"])
+        if split == "validation"
+        else EXPERIMENTS[experiment]["data"]
+    )
 
 
 def kernel_file(experiment):
@@ -269,7 +273,11 @@ def measurement_spec(wildcards):
         first = int(wildcards.part) * per_job
         images = {"first": first, "images": min(per_job, experiment["images"] - first)}
     else:
-        images = {"first": 0, "images": config["inverse"]["tuning_images"], "crop": experiment.get("tuning", {}).get("crop")}
+        images = {
+            "first": 0,
+            "images": config["inverse"]["tuning_images"],
+            "crop": experiment.get("tuning", {}).get("crop"),
+        }
     return canonical(settings | {"split": wildcards.split} | images)
 
 

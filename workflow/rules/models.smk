@@ -10,9 +10,9 @@ rule train:
         LOGS / "train/{model}.log",
     benchmark:
         LOGS / "benchmarks/train_{model}.tsv"
-    retries: 2
     wildcard_constraints:
         model="|".join(map(re.escape, TRAINED)) or "none",
+    retries: 2
     conda:
         "../../environment.yml"
     threads: 1
@@ -43,9 +43,9 @@ rule import_model:
         LOGS / "import/{model}.log",
     benchmark:
         LOGS / "benchmarks/import_{model}.tsv"
-    retries: 2
     wildcard_constraints:
         model="|".join(map(re.escape, IMPORTED)) or "none",
+    retries: 2
     conda:
         "../../environment.yml"
     resources:
