@@ -86,13 +86,16 @@ def _line_search(objective: _Objective, y: Tensor, g: Tensor, d: Tensor, t: Tens
     return new_y, new_g
 
 
+CG_ITERATIONS = 500  # a truncated step is still one of descent; J_f may be as ill-conditioned as 1 / alpha
+
+
 def _conjugate_gradients(hessian: Callable[[Tensor], Tensor], g: Tensor, relative: Tensor) -> Tensor:
     """Solve H d = -g per sample, to the forcing tolerance min(1/2, sqrt(relative)) ||g||."""
     forcing = relative.sqrt().clamp_max(0.5) * _dot(g, g).sqrt()
     d, r = torch.zeros_like(g), -g
     p, rr = r, _dot(r, r)
     running = rr > 0
-    for _ in range(2 * g[0].numel() + 10):
+    for _ in range(min(2 * g[0].numel() + 10, CG_ITERATIONS)):
         hp = hessian(p)
         curvature = _dot(p, hp)
         # a direction without curvature (1-D networks have no quadratic term): end there, or take it if it is the first
