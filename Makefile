@@ -52,6 +52,7 @@ lint: $(READY) ## style, spelling, workflow lint
 	codespell
 	snakemake --lint
 	snakemake --lint --configfile config/demo.yaml
+	snakemake --lint --configfile config/subset.yaml
 
 format: $(READY) ## rewrite Python and Snakemake files in the project's style
 	ruff check --fix .

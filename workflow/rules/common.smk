@@ -103,7 +103,7 @@ def prepared_data(name):
 
 def prepared_files(data):
     """Return the arrays of a prepared data set."""
-    return multiext(str(PREPARED / data) + "/", "train.npy", "validation.npy", "test.npy")
+    return [PREPARED / data / f"{split}.npy" for split in ("train", "validation", "test")]
 
 
 def used_data():

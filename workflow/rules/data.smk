@@ -2,7 +2,7 @@
 # are functions of the output as derived, and derived params trigger no reruns.
 rule prepare_data:
     output:
-        multiext(str(PREPARED / "{data}") + "/", "train.npy", "validation.npy", "test.npy"),
+        prepared_files("{data}"),
     log:
         LOGS / "prepare_data/{data}.log",
     benchmark:
