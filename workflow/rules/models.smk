@@ -12,6 +12,7 @@ rule train:
         LOGS / "benchmarks/train_{model}.tsv"
     wildcard_constraints:
         model="|".join(map(re.escape, TRAINED)) or "none",
+    priority: 1  # long jobs first
     retries: 2
     conda:
         "../../environment.yml"
