@@ -296,7 +296,7 @@ def compare(name: str, threads: int) -> dict[str, dict[str, float]]:
     results = {}
     for variant in variants:
         ratio = {"speedup": seconds[variants[-1]] / seconds[variant]} if BENCHMARKS[name].reference else {}
-        others = [key for key, value in runs[variant][0].items() if isinstance(value, float)]
+        others = [key for key, value in runs[variant][0].items() if isinstance(value, (int, float))]
         results[variant] = (
             {"seconds": seconds[variant]}
             | ratio
