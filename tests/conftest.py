@@ -1,5 +1,6 @@
 """Fixtures: reference files of the published code, small networks, small data."""
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -65,3 +66,21 @@ def network(request: pytest.FixtureRequest) -> LPN:
 def mnist_network() -> LPN:
     """The published code's small MNIST network."""
     return golden_network(BUNDLED / "net_mnist_h8.npz")
+
+
+SCALAR_TRAINING = {
+    "network": {"name": "lpn_1d", "hidden": 8, "layers": 2},
+    "data": "laplace",
+    "sigma": 1.0,
+    "seed": 1,
+    "batch_size": 50,
+    "log_every": 50,
+    "phases": [{"loss": "l1", "steps": 1000, "lr": 1e-3}],
+}
+
+
+def train_command(folder: Path, spec: dict, processes: int = 1) -> list[str]:
+    """Return the command line of a training, under torchrun where it has several processes; it saves every step."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    script = [str(ROOT / "scripts/train.py"), "--spec", json.dumps(spec), "--output", str(folder / "model.pt")]
+    return [sys.executable, *(torchrun if processes > 1 else []), *script, "--save-seconds", "0"]

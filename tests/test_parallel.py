@@ -1,16 +1,14 @@
 """Training on several processes takes the steps of one."""
 
-import json
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from conftest import SCALAR_TRAINING, train_command
 from torch import Tensor, distributed, multiprocessing
 
 from lpn.checkpoints import load_model, read_checkpoint
@@ -93,21 +91,7 @@ def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
                 torch.testing.assert_close(shared_weights[name], value, rtol=1e-9, atol=1e-12)
 
 
-SPEC = {
-    "network": {"name": "lpn_1d", "hidden": 8, "layers": 2},
-    "data": "laplace",
-    "sigma": 1.0,
-    "seed": 1,
-    "batch_size": 50,
-    "log_every": 50,
-    "phases": [{"loss": "l1", "steps": 2000, "lr": 1e-3}],
-}
-
-
-def command(folder: Path, processes: int) -> list[str]:
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    script = [str(ROOT / "scripts/train.py"), "--spec", json.dumps(SPEC), "--output", str(folder / "model.pt")]
-    return [sys.executable, *(torchrun if processes > 1 else []), *script, "--save-seconds", "0"]
+SPEC = SCALAR_TRAINING | {"phases": [{"loss": "l1", "steps": 2000, "lr": 1e-3}]}
 
 
 def iteration(state: Path) -> int:
@@ -120,17 +104,17 @@ def iteration(state: Path) -> int:
 
 def test_any_number_of_processes_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
     """Two processes, SIGTERM, one, SIGTERM, two again: the same log and prox as one, to the growth of rounding errors."""
-    subprocess.run(command(tmp_path / "whole", 1), check=True, capture_output=True)
+    subprocess.run(train_command(tmp_path / "whole", SPEC), check=True, capture_output=True)
     state, done = tmp_path / "parts/checkpoints/state.pt", 0
     for processes in (2, 1):
-        with subprocess.Popen(command(tmp_path / "parts", processes), stderr=subprocess.DEVNULL) as process:
+        with subprocess.Popen(train_command(tmp_path / "parts", SPEC, processes), stderr=subprocess.DEVNULL) as process:
             while iteration(state) == done and process.poll() is None:
                 time.sleep(0.05)
             process.send_signal(signal.SIGTERM)
         assert done < iteration(state) < 2000
         assert not (tmp_path / "parts/model.pt").exists()
         done = iteration(state)
-    subprocess.run(command(tmp_path / "parts", 2), check=True, capture_output=True)
+    subprocess.run(train_command(tmp_path / "parts", SPEC, 2), check=True, capture_output=True)
     models = [load_model(tmp_path / name / "model.pt") for name in ("whole", "parts")]
     x = torch.linspace(-3, 3, 50)[:, None]
     torch.testing.assert_close(models[1](x), models[0](x), rtol=0, atol=0.02)  # rounding errors grow over 2,000 steps

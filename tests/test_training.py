@@ -1,16 +1,14 @@
 import csv
-import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import BUNDLED, ROOT, golden_network
+from conftest import BUNDLED, SCALAR_TRAINING, golden_network, train_command
 
 from lpn.data import image_batches, laplace_batches
 from lpn.errors import UserError
@@ -242,31 +240,15 @@ def test_losses_of_bfloat16_follow_those_of_float32() -> None:
     np.testing.assert_allclose(losses[True], losses[False], rtol=0.02)
 
 
-SPEC = {
-    "network": {"name": "lpn_1d", "hidden": 8, "layers": 2},
-    "data": "laplace",
-    "sigma": 1.0,
-    "seed": 1,
-    "batch_size": 50,
-    "log_every": 50,
-    "phases": [{"loss": "l1", "steps": 1000, "lr": 1e-3}],
-}
-
-
-def command(folder: Path, spec: dict) -> list[str]:
-    return [sys.executable, str(ROOT / "scripts/train.py"), "--spec", json.dumps(spec), "--output", str(folder / "model.pt"),
-            "--save-seconds", "0"]  # fmt: skip
-
-
 def test_killed_job_resumes_to_the_same_model(tmp_path: Path) -> None:
-    subprocess.run(command(tmp_path / "whole", SPEC), check=True, capture_output=True)
+    subprocess.run(train_command(tmp_path / "whole", SCALAR_TRAINING), check=True, capture_output=True)
     state = tmp_path / "killed/checkpoints/state.pt"
-    with subprocess.Popen(command(tmp_path / "killed", SPEC), stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(train_command(tmp_path / "killed", SCALAR_TRAINING), stderr=subprocess.DEVNULL) as process:
         while not state.exists() and process.poll() is None:
             time.sleep(0.01)
         process.kill()
     assert not (tmp_path / "killed/model.pt").exists()
-    subprocess.run(command(tmp_path / "killed", SPEC), check=True, capture_output=True)
+    subprocess.run(train_command(tmp_path / "killed", SCALAR_TRAINING), check=True, capture_output=True)
     models = [torch.load(tmp_path / name / "model.pt", weights_only=True) for name in ("whole", "killed")]
     assert models[0]["iteration"] == models[1]["iteration"] == 1000
     for name, value in models[0]["model_state_dict"].items():
@@ -278,14 +260,14 @@ def test_killed_job_resumes_to_the_same_model(tmp_path: Path) -> None:
 
 def test_two_processes_do_not_train_in_one_folder(tmp_path: Path) -> None:
     with try_lock(tmp_path / "checkpoints/lock"):
-        run = subprocess.run(command(tmp_path, SPEC), check=False, capture_output=True, text=True)
+        run = subprocess.run(train_command(tmp_path, SCALAR_TRAINING), check=False, capture_output=True, text=True)
     assert run.returncode == 1
     assert f"error: another process trains in {tmp_path / 'checkpoints'}" in run.stderr
 
 
 def test_command_line_errors_are_one_paragraph(tmp_path: Path) -> None:
-    broken = SPEC | {"phases": [{"loss": "l2", "steps": 100, "lr": 1e30}]}
-    run = subprocess.run(command(tmp_path, broken), check=False, capture_output=True, text=True)
+    broken = SCALAR_TRAINING | {"phases": [{"loss": "l2", "steps": 100, "lr": 1e30}]}
+    run = subprocess.run(train_command(tmp_path, broken), check=False, capture_output=True, text=True)
     assert run.returncode == 1
     assert "error: the loss became" in run.stderr
     assert "Traceback" not in run.stderr
@@ -294,11 +276,11 @@ def test_command_line_errors_are_one_paragraph(tmp_path: Path) -> None:
 def test_full_disk_is_one_paragraph_and_loses_nothing(tmp_path: Path) -> None:
     limit = "ulimit -f 4; trap '' XFSZ; exec \"$@\""  # no file may exceed 4 blocks: writing fails as on a full disk
     run = subprocess.run(
-        ["bash", "-c", limit, "bash", *command(tmp_path, SPEC)], check=False, capture_output=True, text=True
+        ["bash", "-c", limit, "bash", *train_command(tmp_path, SCALAR_TRAINING)], check=False, capture_output=True, text=True
     )
     assert run.returncode == 1
     assert f"error: no space left on the device while writing {tmp_path / 'checkpoints/state.pt'}" in run.stderr
     assert "Traceback" not in run.stderr
     assert [path.name for path in (tmp_path / "checkpoints").glob("*.pt")] == []
-    subprocess.run(command(tmp_path, SPEC), check=True, capture_output=True)
+    subprocess.run(train_command(tmp_path, SCALAR_TRAINING), check=True, capture_output=True)
     assert (tmp_path / "model.pt").exists()
