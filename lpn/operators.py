@@ -10,7 +10,7 @@ import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,10 @@ class LinearOperator(ABC):
     def observed(self, y: Tensor) -> Tensor:
         """Return the measurements y as an image, (N, *input_shape): what a result is to improve on."""
         return self.initial(y)
+
+    def inverse(self, weight: float, rho: float) -> Callable[[Tensor], Tensor] | None:
+        """Return (weight A^T A + rho I)^{-1} where that has a closed form, else None."""
+        return None
 
     def preconditioner(self, weight: float, rho: float) -> Callable[[Tensor], Tensor]:
         """Return a symmetric positive definite map close to (weight A^T A + rho I)^{-1}, up to a factor."""
@@ -112,8 +116,8 @@ class Identity(LinearOperator):
     def _adjoint(self, y: Tensor) -> Tensor:
         return y
 
-    def preconditioner(self, weight: float, rho: float) -> Callable[[Tensor], Tensor]:
-        """Return the exact inverse."""
+    def inverse(self, weight: float, rho: float) -> Callable[[Tensor], Tensor]:
+        """Return division by weight + rho."""
         return lambda r: r / (weight + rho)
 
 
@@ -238,19 +242,27 @@ class Blur(LinearOperator):
         (rows, _), (columns, _) = self._factors
         return math.sqrt(rows[-1] * columns[-1])
 
-    def preconditioner(self, weight: float, rho: float) -> Callable[[Tensor], Tensor]:
-        """Return the exact inverse of weight A^T A + rho I for separable kernels, else Z^T (weight K^T K + rho I)^{-1} Z."""
+    def inverse(self, weight: float, rho: float) -> Callable[[Tensor], Tensor] | None:
+        """Return the inverse in the eigenvectors of `_factors` for separable kernels, else None."""
         if self._factors is None:
-            inverse = 1 / (weight * self._power + rho)
-            return lambda r: self._filter(r, inverse.to(r), self.input_shape)
+            return None
         (rows, left), (columns, right) = self._factors
-        inverse = 1 / (weight * torch.outer(rows, columns) + rho)
+        values = 1 / (weight * torch.outer(rows, columns) + rho)
+
+        @cache
+        def constants(device: torch.device, dtype: torch.dtype) -> list[Tensor]:
+            return [tensor.to(device, dtype).contiguous() for tensor in (left, left.T, right, right.T, values)]
 
         def solve(r: Tensor) -> Tensor:
-            q, p = left.to(r), right.to(r)
-            return q @ (q.T @ r @ p * inverse.to(r)) @ p.T
+            q, q_transposed, p, p_transposed, scale = constants(r.device, r.dtype)
+            return q @ (q_transposed @ r @ p).mul_(scale) @ p_transposed
 
         return solve
+
+    def preconditioner(self, weight: float, rho: float) -> Callable[[Tensor], Tensor]:
+        """Return Z^T (weight K^T K + rho I)^{-1} Z."""
+        inverse = 1 / (weight * self._power + rho)
+        return lambda r: self._filter(r, inverse.to(r), self.input_shape)
 
 
 class CircularBlur(LinearOperator):
@@ -303,10 +315,10 @@ class CircularBlur(LinearOperator):
         """Return y, which has the size of the image."""
         return y
 
-    def preconditioner(self, weight: float, rho: float) -> Callable[[Tensor], Tensor]:
-        """Return the exact inverse of weight A^T A + rho I."""
-        inverse = 1 / (weight * self._power + rho)
-        return lambda r: self._filter(r, inverse.to(r))
+    def inverse(self, weight: float, rho: float) -> Callable[[Tensor], Tensor]:
+        """Return the inverse, which the DFT diagonalises too."""
+        values = 1 / (weight * self._power + rho)
+        return lambda r: self._filter(r, values.to(r))
 
 
 class BayerMosaic(LinearOperator):
@@ -347,8 +359,8 @@ class BayerMosaic(LinearOperator):
         images = [malvar(mosaic.double().cpu().numpy(), "RGGB").transpose(2, 0, 1) for (mosaic,) in y]
         return torch.from_numpy(np.stack(images)).clamp_(0, 1).to(y)
 
-    def preconditioner(self, weight: float, rho: float) -> Callable[[Tensor], Tensor]:
-        """Return the exact inverse of weight A^T A + rho I, a diagonal."""
+    def inverse(self, weight: float, rho: float) -> Callable[[Tensor], Tensor]:
+        """Return the inverse of a diagonal."""
         return lambda r: r / (weight * self._constant("_mask", r) + rho)
 
 

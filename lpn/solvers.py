@@ -52,7 +52,7 @@ class Problem:
         scale: s.
         tolerance: relative residual at which the x-step's conjugate gradients stop.
         cg_iterations: most iterations of the x-step.
-        preconditioned: whether the x-step uses the operator's preconditioner.
+        preconditioned: whether the x-step uses the operator's inverse or preconditioner, if it has one.
     """
 
     operator: LinearOperator
@@ -73,10 +73,15 @@ class Problem:
     def proximal(self, rho: float) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
         """Return (v, start) -> argmin_x s ||A x - y||^2 + rho/2 ||x - v||^2 and the iterations that it took, (N,).
 
-        Solves (2 s A^T A + rho I) x = 2 s A^T y + rho v by preconditioned conjugate gradients.
+        Solves (2 s A^T A + rho I) x = 2 s A^T y + rho v by the operator's inverse, in 0 iterations, where there is one, else
+        by preconditioned conjugate gradients.
         """
         weight = 2 * self.scale
         back_projected = weight * self.operator.adjoint(self.y)
+        inverse = self.operator.inverse(weight, rho) if self.preconditioned else None
+        if inverse:
+            none_taken = torch.zeros(len(self.y), dtype=torch.long, device=self.y.device)
+            return lambda v, start: (inverse(torch.add(back_projected, v, alpha=rho)), none_taken)
         preconditioner = self.operator.preconditioner(weight, rho) if self.preconditioned else None
 
         def solve(v: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:

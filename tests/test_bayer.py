@@ -43,7 +43,7 @@ def test_norm(operator: LinearOperator) -> None:
 
 def test_x_step_is_exact(operator: LinearOperator) -> None:
     x = random(operator.input_shape)
-    solved = operator.preconditioner(3.0, 0.1)(3.0 * operator.normal(x) + 0.1 * x)
+    solved = operator.inverse(3.0, 0.1)(3.0 * operator.normal(x) + 0.1 * x)
     torch.testing.assert_close(solved, x, rtol=0, atol=1e-10)
 
 

@@ -102,10 +102,10 @@ def test_preconditioner(operator: LinearOperator, weight: float, rho: float) -> 
 
 
 @pytest.mark.parametrize("name", ["identity", "gaussian"])
-def test_exact_preconditioners(name: str) -> None:
+def test_inverse(name: str) -> None:
     operator = SMALL[name]()
     x = draw(2, *operator.input_shape)
-    torch.testing.assert_close(operator.preconditioner(2.0, 0.1)(2.0 * operator.normal(x) + 0.1 * x), x)
+    torch.testing.assert_close(operator.inverse(2.0, 0.1)(2.0 * operator.normal(x) + 0.1 * x), x)
 
 
 @pytest.mark.parametrize(
