@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,3 +67,12 @@ def try_lock(path: str | Path) -> IO[str] | None:
         if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):
             raise
     return file
+
+
+@contextmanager
+def wait_for_lock(path: str | Path) -> Iterator[None]:
+    """Hold the lock of `try_lock`, once it is free."""
+    while (lock := try_lock(path)) is None:
+        time.sleep(0.2)
+    with lock:
+        yield

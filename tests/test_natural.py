@@ -1,5 +1,10 @@
 """Natural images, blur kernels, and what the denoisers of "Learning Proximal Operators" need of training and metrics."""
 
+import dataclasses
+import hashlib
+import io
+import shutil
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +19,7 @@ from lpn.errors import UserError
 from lpn.losses import LOSSES
 from lpn.metrics import psnr
 from lpn.networks import build_network
-from lpn.sources import SET11, prepare
+from lpn.sources import NATURAL, SET11, prepare
 from lpn.training import Trainer, make_schedule
 
 
@@ -56,8 +61,6 @@ def test_bsds500(bsds: Path, tmp_path: Path) -> None:
 def test_bsds500_is_checked(bsds: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"has 2 training images of BSDS500, not 200.*'data.counts'"):
         prepare("bsds500", tmp_path / "out", bsds, count=200)
-    with pytest.raises(UserError, match=r"BSDS500 is not there.*place it at .*'data.mirrors'"):
-        prepare("bsds500", tmp_path / "out", tmp_path / "elsewhere")
     (bsds / "bsds500/val/c.png").unlink()
     with pytest.raises(UserError, match=r"val is missing or holds no image"):
         prepare("bsds500", tmp_path / "out", bsds)
@@ -84,9 +87,6 @@ def test_images_of_two_sizes(tmp_path: Path) -> None:
         read_images(path, 5, 2)
     with pytest.raises(UserError, match=r"images up to 12 are asked for, but .* has only 11"):
         read_images(path, 6, 6)
-    (tmp_path / "raw/set11/lena.png").rename(tmp_path / "raw/set11/elena.png")
-    with pytest.raises(UserError, match="must hold the images barbara, boat"):
-        prepare("set11", tmp_path / "out", tmp_path / "raw")
 
 
 @pytest.mark.parametrize(("name", "count", "pattern"), [("mcmaster", 18, "{:02d}.tif"), ("kodak", 24, "kodim{:02d}.png")])
@@ -95,9 +95,81 @@ def test_colour_test_sets(name: str, count: int, pattern: str, tmp_path: Path) -
     prepare(name, tmp_path / "out", place(tmp_path, images))
     test = read_images(tmp_path / "out/test.npy", 0, count)
     np.testing.assert_array_equal(test[-1], images[f"{name}/{pattern.format(count)}"].transpose(2, 0, 1))
-    (tmp_path / name / pattern.format(3)).unlink()
-    with pytest.raises(UserError, match=f"holds {count - 1} images; .* has {count}"):
-        prepare(name, tmp_path / "out", tmp_path)
+    with pytest.raises(UserError, match=rf"not the {count} of .*SHA-256.*'data.counts.{name}' to null"):
+        prepare(name, tmp_path / "out", tmp_path, count=count)
+
+
+def test_the_original_images_are_known_by_their_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = [pixels(2, 3, 3, seed=i) for i in range(2)]
+    shape = np.array([3, 2, 3], "<i8").tobytes()
+    digest = hashlib.sha256(b"".join(shape + image.transpose(2, 0, 1).tobytes() for image in images)).hexdigest()
+    monkeypatch.setitem(NATURAL, "kodak", dataclasses.replace(NATURAL["kodak"], digest=digest))
+    place(tmp_path, {f"kodak/{i}.png": image for i, image in enumerate(images)})
+    prepare("kodak", tmp_path / "out", tmp_path, count=2)
+    place(tmp_path, {"kodak/1.png": images[1] ^ 1})
+    with pytest.raises(UserError, match="are not the 2 of Kodak"):
+        prepare("kodak", tmp_path / "out", tmp_path, count=2)
+
+
+@pytest.fixture
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache of downloads in the test's folder, and no official sources."""
+    monkeypatch.setenv("LPN_DOWNLOADS", str(tmp_path / "downloads"))
+    for name, known in NATURAL.items():
+        monkeypatch.setitem(NATURAL, name, dataclasses.replace(known, official=None))
+
+
+@pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize("name", NATURAL)
+def test_missing_images_say_what_to_place(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=rf"could not be had. Fetch it from .* and place it at .*{name}"):
+        prepare(name, tmp_path / "out", tmp_path / "elsewhere")
+
+
+@pytest.mark.usefixtures("offline")
+def test_images_of_an_official_source(server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mirror without the files and one with a damaged file are passed over; what was downloaded is not fetched again."""
+    url, folder = server
+    images = {f"kodim{i:02}.png": pixels(4, 6, 3, seed=i) for i in range(1, 25)}
+    for source in ("damaged/kodak", "official"):
+        place(folder / source, images)
+    (folder / "damaged/kodak/kodim07.png").write_bytes(b"no image")
+    monkeypatch.setitem(NATURAL, "kodak", dataclasses.replace(NATURAL["kodak"], official=f"{url}official"))
+    mirrors = [f"{url}empty", f"{url}damaged"]
+    assert prepare("kodak", tmp_path / "out", tmp_path / "own", mirrors) == f"{url}official"
+    first = images["kodim01.png"].transpose(2, 0, 1)
+    np.testing.assert_array_equal(read_images(tmp_path / "out/test.npy", 0, 1)[0], first)
+    shutil.rmtree(folder / "official")
+    prepare("kodak", tmp_path / "again", tmp_path / "own")
+    np.testing.assert_array_equal(read_images(tmp_path / "again/test.npy", 0, 1)[0], first)
+
+
+@pytest.mark.usefixtures("offline")
+def test_bsds500_from_the_archive(server: tuple[str, Path], tmp_path: Path) -> None:
+    """Of the archive only its images are taken, wherever its other names lead."""
+    url, folder = server
+    (folder / "bsds500").mkdir()
+    content = io.BytesIO()
+    Image.fromarray(pixels(321, 481, 3)).save(content, "jpeg")
+    names = [f"BSR/BSDS500/data/images/{split}/{i}.jpg" for split in ("train", "val", "test") for i in range(2)]
+    names += [
+        "../../../BSDS500/data/images/test/../../evil.jpg",
+        "/BSR/evil.jpg",
+        "BSR/BSDS500/data/groundTruth/train/2.mat",
+    ]
+    with tarfile.open(folder / "bsds500/BSR_bsds500.tgz", "w:gz") as tar:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.size = len(content.getvalue())
+            tar.addfile(member, io.BytesIO(content.getvalue()))
+    prepare("bsds500", tmp_path / "out", tmp_path / "own", [url], count=2)
+    assert [len(load_images(tmp_path / f"out/{split}.npy")) for split in ("train", "validation", "test")] == [2, 2, 2]
+    assert [path.name for path in tmp_path.rglob("*.jpg") if path.stem not in "01"] == []
+    shutil.rmtree(tmp_path / "downloads")
+    archive = folder / "bsds500/BSR_bsds500.tgz"
+    archive.write_bytes(archive.read_bytes()[:-1000])
+    with pytest.raises(UserError, match="BSDS500 could not be had.*Tried:\n.*bsds500: "):
+        prepare("bsds500", tmp_path / "out", tmp_path / "own", [url])
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def test_killed_and_overdue_jobs_go_on(slurm: None, project: Project) -> None:
     project.write_config(config)
     profile = ["--workflow-profile", "workflow/profiles/slurm", "--default-resources", "slurm_partition=main"]
     quick = ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "3"]  # no accounting here
-    command = ["snakemake", *profile, *quick, "--set-resources", "train:runtime=attempt", "--", "laplacian"]
+    command = ["snakemake", *profile, *quick, "--set-resources", "train:runtime=attempt"]
     log = project.folder / "logs/tiny/train/laplacian_pm.log"
     with (project.folder / "run.log").open("w") as run_log:
         run = subprocess.Popen(command, cwd=project.folder, env=project.environment(), stdout=run_log, stderr=run_log)
@@ -140,16 +140,16 @@ def test_killed_and_overdue_jobs_go_on(slurm: None, project: Project) -> None:
                 lambda: run.poll() is not None or (log.exists() and re.search(r" [1-9]\d*/\d+ \[", log.read_text())), 120
             )
             subprocess.run(["scancel", slurm_job("laplacian_pm")], check=True)
-            assert run.wait(600) == 0, (project.folder / "run.log").read_text()[-5000:]
+            assert run.wait(840) == 0, (project.folder / "run.log").read_text()[-5000:]
         finally:
             run.terminate()
             run.wait(60)
     results = project.folder / "results/tiny"
-    for name in ("figures/laplacian_compact.pdf", "figures/laplacian_compact.png", "tables/laplacian.csv"):
+    for name in ("figures/laplacian_compact.pdf", "tables/laplacian.csv", "tables/mnist.csv", "tables/deblurring.csv"):
         assert (results / name).stat().st_size > 100, name
     for model in ("laplacian_pm", "laplacian_l2"):
         assert (results / "models" / model / "model.pt").exists()
         assert (results / "certificates" / f"{model}.json").exists()
         assert re.search(r"going on from step [1-9]", (project.folder / f"logs/tiny/train/{model}.log").read_text()), model
     assert "Time limit exhausted" in (project.folder / "slurm/slurmctld.log").read_text()
-    assert "Nothing to be done" in project.snakemake("laplacian").stderr
+    assert "Nothing to be done" in project.snakemake().stderr
