@@ -175,6 +175,7 @@ TABLES = {
     "laplacian": laplacian,
     "mnist": mnist,
     "deblurring": reconstruction,
+    "denoising": reconstruction,
     "mayo": reconstruction,
     "deconvolution": reconstruction,
     "demosaicking": reconstruction,
