@@ -648,23 +648,42 @@ def _read_kernels(place: Path) -> dict[str, Any]:
 # Data that need no download
 
 
-PHOTOGRAPHS = {"train": ["astronaut", "chelsea", "retina", "motorcycle_left"], "validation": ["rocket"], "test": ["coffee"]}
+PHOTOGRAPHS = {
+    "train": ["astronaut", "chelsea", "ihc", "motorcycle_left", "motorcycle_right", "retina"],
+    "validation": ["rocket"],
+    "test": ["coffee"],
+}
 
 
 def _photographs(folder: Path, mirrors: list[str], count: int | None) -> tuple[str, dict[str, np.ndarray]]:
-    """Crops of the photographs that scikit-image ships: uint8 (n, 3, 128, 128)."""
+    """Crops of the photographs that scikit-image ships: uint8 (n, 3, 128, 128).
+
+    Those for training are few, so they are taken at full and half size, at most 16 of each, in every order of the colours,
+    every other one as a negative.
+    """
     import skimage
     from skimage import io as image_io
 
     place = Path(skimage.__file__).parent / "data"
-    arrays = {}
-    for split, names in PHOTOGRAPHS.items():
-        crops: list[np.ndarray] = []
-        for name in names:
-            image = image_io.imread(next(place.glob(f"{name}.*")))[..., :3].transpose(2, 0, 1)
-            rows, columns = image.shape[1] // 128, image.shape[2] // 128
-            crops += [image[:, 128 * r : 128 * (r + 1), 128 * c : 128 * (c + 1)] for r, c in np.ndindex(rows, columns)]
-        arrays[split] = np.stack([crop for crop in crops if crop.std() > 20])  # not the black rim of a picture
+
+    def crops(name: str, reduction: int) -> list[np.ndarray]:
+        image = image_io.imread(next(place.glob(f"{name}.*")))[..., :3].transpose(2, 0, 1)
+        height, width = (n // reduction for n in image.shape[1:])
+        blocks = image[:, : height * reduction, : width * reduction].reshape(3, height, reduction, width, reduction)
+        image = blocks.mean((2, 4)).round().astype(np.uint8)
+        found = [
+            image[:, 128 * r : 128 * (r + 1), 128 * c : 128 * (c + 1)] for r, c in np.ndindex(height // 128, width // 128)
+        ]
+        return [crop for crop in found if crop.std() > 20]  # not the black rim of a picture
+
+    train = []
+    for name, reduction in itertools.product(PHOTOGRAPHS["train"], (1, 2)):
+        found = crops(name, reduction)
+        train += found[:: -(-len(found) // 16)]
+    orders = [np.stack(train)[:, list(order)] for order in itertools.permutations(range(3))]
+    arrays = {"train": np.concatenate([255 - order if i % 2 else order for i, order in enumerate(orders)])}
+    for split in ("validation", "test"):
+        arrays[split] = np.stack([crop for name in PHOTOGRAPHS[split] for crop in crops(name, 1)])
     return f"scikit-image {skimage.__version__}", arrays
 
 
