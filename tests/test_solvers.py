@@ -154,6 +154,13 @@ def test_bad_orders_are_refused(order: str) -> None:
         next(admm(problem(), box, torch.zeros(2, *SHAPE).double(), rho=1.0, order=order))
 
 
+def test_one_step_of_pgd_denoises() -> None:
+    """With A = I it starts at y, where the data term's gradient is 0: the experiment `denoising` rests on that."""
+    given, denoise = problem("identity"), small_lpn()
+    start = given.operator.initial(given.y)
+    torch.testing.assert_close(after(pgd(given, denoise, start, step=0.5), 1).x, denoise(given.y), rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("name", OPERATORS)
 def test_pgd_finds_the_minimiser(name: str) -> None:
     given, centre = problem(name), draw(2, *SHAPE, seed=5)
