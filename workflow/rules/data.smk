@@ -10,7 +10,7 @@ rule prepare_data:
     retries: 2
     conda:
         "../../environment.yml"
-    priority: 2 # before any training: missing data show at once, and no network waits for them
+    priority: 2  # before any training: missing data show at once, and no network waits for them
     threads: 4
     resources:
         mem_mb=per_attempt(4000),
