@@ -24,7 +24,7 @@ $(READY): requirements.lock pyproject.toml
 	touch $@
 
 # On a machine without a GPU, or with small networks, as many training jobs as cores share it.
-demo: $(READY) ## the Laplacian figures at full scale and the MNIST figures reduced, in results/demo/
+demo: $(READY) ## the Laplacian figures at full scale, all else reduced, in results/demo/
 	$(SNAKEMAKE) --resources gpu=$(CORES)
 	@echo "Figures: results/$(RUN)/figures   tables: results/$(RUN)/tables   'make report' bundles them."
 
