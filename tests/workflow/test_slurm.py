@@ -51,7 +51,7 @@ SlurmdParameters=config_overrides
 ReturnToService=2
 GresTypes=gpu
 NodeName={name} NodeAddr=127.0.0.1 CPUs=4 RealMemory=64000 Gres=gpu:2 State=UNKNOWN
-PartitionName=main Nodes=ALL Default=YES MaxTime=60 State=UP
+PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
 
