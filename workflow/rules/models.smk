@@ -29,8 +29,9 @@ rule train:
         init=lambda wildcards, input: option("init", input.init),
     message:
         "Training {wildcards.model}"
+    # exec: a cluster's SIGTERM would end a shell at once, then Snakemake, and the training before it has saved its state
     shell:
-        "python scripts/launch.py --gpus {resources.gpu} --processes {resources.gpu} scripts/train.py --spec {params.spec:q} {params.data} {params.init} --output {output.model:q} "
+        "exec python scripts/launch.py --gpus {resources.gpu} --processes {resources.gpu} scripts/train.py --spec {params.spec:q} {params.data} {params.init} --output {output.model:q} "
         "--log {output.log:q} --checkpoints {params.checkpoints:q} --threads {threads} > {log:q} 2>&1"
 
 
