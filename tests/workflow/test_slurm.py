@@ -88,7 +88,7 @@ def slurm(tmp_path: Path) -> Iterator[None]:
     try:
         for name, text in files.items():
             (CONFIGURATION / name).write_text(text)
-        if not Path("/run/munge/munge.socket.2").exists():
+        if subprocess.run(["munge", "--no-input"], capture_output=True).returncode:
             Path("/run/munge").mkdir(mode=0o755, exist_ok=True)
             daemons.append(subprocess.Popen(["munged", "--foreground", "--force"], stderr=subprocess.DEVNULL))
         daemons.append(subprocess.Popen(["slurmctld", "-D"], stderr=subprocess.DEVNULL))
@@ -98,7 +98,11 @@ def slurm(tmp_path: Path) -> Iterator[None]:
     finally:
         for daemon in reversed(daemons):
             daemon.terminate()
-            daemon.wait(30)
+            try:
+                daemon.wait(30)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+                daemon.wait()
         for name in files:
             (CONFIGURATION / name).unlink(missing_ok=True)
 
