@@ -38,7 +38,7 @@ test-faults: $(READY) ## 30 kills at random moments, and the tables of an undist
 	LPN_KILLS=$(KILLS) pytest tests/workflow/test_rerun_matrix.py -k kills -s
 
 test-slurm: $(READY) slurm-packages ## the workflow on a one-node Slurm on this machine (root, Debian)
-	uv pip install --quiet --compile-bytecode --constraint requirements.lock --editable '.[slurm]'
+	uv pip install --quiet --compile-bytecode --python .venv/bin/python --constraint requirements.lock --editable '.[slurm]'
 	LPN_SLURM=1 pytest tests/workflow/test_slurm.py
 
 slurm-packages:
