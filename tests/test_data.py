@@ -310,13 +310,15 @@ def test_prepared_file_is_checked(tmp_path: Path) -> None:
         to_tensor(load_images(path))
 
 
-@pytest.mark.parametrize(("augment", "crops"), [(None, 1), (None, 4), ("flips", 2), ("ct", 2)])
-def test_batches_are_functions_of_the_step(augment: str | None, crops: int) -> None:
-    images = np.random.default_rng(0).random((10, 1, 48, 40)).astype(np.float32)
+@pytest.mark.parametrize(
+    ("augment", "crops", "channels"), [(None, 1, 1), (None, 4, 1), ("flips", 2, 1), ("colours", 2, 3), ("ct", 2, 1)]
+)
+def test_batches_are_functions_of_the_step(augment: str | None, crops: int, channels: int) -> None:
+    images = np.random.default_rng(0).random((10, channels, 48, 40)).astype(np.float32)
     batches = [image_batches(images, 4, 0, patch=16, crops=crops, augment=augment) for _ in range(2)]
     for step in (0, 7, 3):
         first, second = (batch(step) for batch in batches)
-        assert first.shape == (4, 1, 16, 16)
+        assert first.shape == (4, channels, 16, 16)
         assert torch.equal(first, second)
         assert first.min() >= 0
         assert first.max() <= 1
@@ -329,6 +331,20 @@ def test_crops_are_parts_of_the_images() -> None:
     assert torch.equal(patches[:, 0, 0, 1:] - patches[:, 0, 0, :-1], torch.ones(2, 7))
 
 
+def test_colours_change_order_saturation_and_scale() -> None:
+    ramp = np.broadcast_to(np.arange(32, dtype=np.uint8), (1, 3, 32, 32))  # grey
+    patches = [image_batches(ramp, 1, 0, patch=16, augment="colours")(step) * 255 for step in range(20)]
+    slopes = {float((p[0, 0, 1, 1] - p[0, 0, 0, 0]).abs().round()) for p in patches}
+    assert slopes == {1, 2}  # full and half size
+    assert all((p[:, 0] - p[:, c]).abs().max() < 1e-4 for p in patches for c in (1, 2))
+    colour = np.broadcast_to(np.array([120, 140, 160], np.uint8)[:, None, None], (1, 3, 32, 32))
+    pixels = [image_batches(colour, 1, 0, patch=32, augment="colours")(step)[0, :, 0, 0] for step in range(60)]
+    assert len({tuple(pixel.argsort().tolist()) for pixel in pixels}) == 6
+    spreads = [float(pixel.max() - pixel.min()) * 255 / 40 for pixel in pixels]
+    assert min(spreads) < 0.3
+    assert max(spreads) > 2.7
+
+
 def test_misfits_of_batches() -> None:
     images = np.zeros((3, 1, 16, 16), np.uint8)
     with pytest.raises(UserError, match="does not divide"):
@@ -337,3 +353,5 @@ def test_misfits_of_batches() -> None:
         image_batches(images, 4, 0)
     with pytest.raises(UserError, match="don't fit into images of 16x16"):
         image_batches(images, 2, 0, patch=32)(0)
+    with pytest.raises(UserError, match="takes RGB images; these have 1 channel"):
+        image_batches(images, 2, 0, augment="colours")(0)
