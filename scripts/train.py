@@ -61,7 +61,7 @@ def make_validation(
     """Return model -> PSNR and SSIM of denoising the same noisy centres of validation images; None for Laplacian data."""
     if spec["data"] == "laplace":
         return None
-    images = load_images(Path(data) / "validation.npy")[: spec["validation_images"]]
+    images = load_images(Path(data) / "validation.npy")[: spec.get("validation_images")]
     clean = centre(to_tensor(images), side)
     noise = torch.randn(clean.shape, generator=torch_generator(spec["seed"], "validation"))
     noisy = clean + spec["sigma"] * noise
@@ -95,15 +95,18 @@ def make_trainer(spec: dict[str, Any], data: str | None, init: str | None, devic
     """Build the network, with the weights of `init` where given, its data and its schedule."""
     torch.manual_seed(stream_seed(spec["seed"], "initialisation"))
     model = build_network(spec["network"])
+    shape = sample_shape(spec, model)
+    batches = make_batches(spec, data, shape[-1], device, share)
     identity, first_step = [json.dumps(spec, sort_keys=True)], 0
+    if data:
+        identity.append(_digest(Path(data) / "train.npy"))
     if init:
         model.load_state_dict(load_model(init, spec["network"]).state_dict())
-        identity.append(hashlib.sha256(Path(init).read_bytes()).hexdigest())
+        identity.append(_digest(Path(init)))
         first_step = read_checkpoint(init)["iteration"]
-    shape = sample_shape(spec, model)
     return Trainer(
         model.to(device),
-        make_batches(spec, data, shape[-1], device, share),
+        batches,
         make_schedule(spec["phases"], math.prod(shape)),
         sigma=spec["sigma"],
         seed=spec["seed"],
@@ -115,6 +118,11 @@ def make_trainer(spec: dict[str, Any], data: str | None, init: str | None, devic
         identity=" ".join(identity),
         share=share,
     )
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()
 
 
 def write_log(path: Path, records: list[dict[str, Any]]) -> None:
@@ -138,7 +146,9 @@ def main() -> None:
     add_threads(arguments)
     add_device(arguments)
     args = arguments.parse_args()
-    spec = read_spec(args.spec)
+    spec = read_spec(args.spec, "network", "data", "sigma", "seed", "batch_size", "phases")
+    if (spec["data"] == "laplace") != (args.data is None):
+        raise UserError("--data names the folder of the prepared training images; it is needed for all data but laplace.")
     share, device = join_processes(setup_compute(args.threads, args.device))
     trainer = make_trainer(spec, args.data, args.init, device, share)
     folder = args.checkpoints or args.output.parent / "checkpoints"

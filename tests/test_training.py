@@ -258,6 +258,20 @@ def test_killed_job_resumes_to_the_same_model(tmp_path: Path) -> None:
     assert len(list(csv.reader(logs[0].decode().splitlines()))) == 21
 
 
+def test_other_images_train_a_new_model(tmp_path: Path) -> None:
+    spec = {"network": {"name": "lpn_28", "hidden": 2}, "data": "mnist", "sigma": 0.1, "seed": 0, "batch_size": 2}
+    spec["phases"] = [{"loss": "l1", "steps": 2, "lr": 1e-3}]
+    models = []
+    for seed in (0, 1):
+        for split in ("train", "validation"):
+            np.save(tmp_path / f"{split}.npy", np.random.default_rng(seed).integers(0, 256, (4, 1, 28, 28)).astype(np.uint8))
+        command = [*train_command(tmp_path, spec), "--data", str(tmp_path)]
+        run = subprocess.run(command, check=True, capture_output=True, text=True)
+        assert ("a training with other settings, data or start" in run.stdout) == (seed == 1)
+        models.append((tmp_path / "model.pt").read_bytes())
+    assert models[0] != models[1]
+
+
 def test_two_processes_do_not_train_in_one_folder(tmp_path: Path) -> None:
     with try_lock(tmp_path / "checkpoints/lock"):
         run = subprocess.run(train_command(tmp_path, SCALAR_TRAINING), check=False, capture_output=True, text=True)
