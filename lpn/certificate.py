@@ -53,39 +53,43 @@ def _orthogonal(w: Tensor, basis: Tensor) -> Tensor:
     return w
 
 
-def smallest_ritz_value(model: LPN, x: Tensor, steps: int, seed: int) -> Tensor:
+def smallest_ritz_value(model: LPN, x: Tensor, steps: int, generator: torch.Generator) -> Tensor:
     """Return the smallest Ritz value of J_f at each point x (N, ...) after `steps` Lanczos steps, (N,).
 
     It bounds the smallest eigenvalue from above, so one below 2 alpha disproves convexity. Full reorthogonalisation
-    (Golub and Van Loan, section 10.3).
+    (Golub and Van Loan, section 10.3). `generator` is the CPU's.
     """
     n, dimension = x.shape[0], x[0].numel()
+
+    def draw() -> Tensor:
+        return torch.randn(n, dimension, generator=generator, dtype=x.dtype).to(x.device)
+
     y = x.detach().requires_grad_(True)
     f = model(y)
-    generator = torch_generator(seed, "lanczos")
-    v = torch.randn(n, dimension, generator=generator, dtype=x.dtype)
-    basis = [v / v.norm(dim=1, keepdim=True)]
-    for _ in range(min(steps, dimension) - 1):
-        (w,) = torch.autograd.grad(f, y, basis[-1].view_as(x), retain_graph=True)
+    v = draw()
+    basis, images = [v / v.norm(dim=1, keepdim=True)], []
+    while True:
+        (image,) = torch.autograd.grad(f, y, basis[-1].view_as(x), retain_graph=True)
+        images.append(image.flatten(1))
         q = torch.stack(basis, 1)
-        w = _orthogonal(w.flatten(1), q)
+        if len(basis) == min(steps, dimension):
+            break
+        w = _orthogonal(images[-1], q)
         norm = w.norm(dim=1, keepdim=True)
         # where the Krylov space is exhausted, go on with a new random direction
-        w = torch.where(norm > 1e-10, w, _orthogonal(torch.randn(n, dimension, generator=generator, dtype=x.dtype), q))
+        w = torch.where(norm > 1e-10, w, _orthogonal(draw(), q))
         basis.append(w / w.norm(dim=1, keepdim=True))
-    q = torch.stack(basis, 1)
-    images = [torch.autograd.grad(f, y, q[:, k].reshape(x.shape), retain_graph=True)[0] for k in range(q.shape[1])]
-    projected = torch.einsum("nkd,ned->nke", q, torch.stack(images, 1).flatten(2))
+    projected = torch.einsum("nkd,ned->nke", q, torch.stack(images, 1))
     return torch.linalg.eigvalsh((projected + projected.mT) / 2)[:, 0]
 
 
-def jacobian_asymmetry(model: LPN, x: Tensor, seed: int) -> Tensor:
-    """Return ||J v - J^T v|| / ||J v|| at each point x (N, ...) for a random v, (N,)."""
-    v = torch.randn(x.shape, generator=torch_generator(seed, "symmetry"), dtype=x.dtype)
+def jacobian_asymmetry(model: LPN, x: Tensor, generator: torch.Generator) -> Tensor:
+    """Return ||J v - J^T v|| / ||J v|| at each point x (N, ...) for a random v, (N,). `generator` is the CPU's."""
+    v = torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x.device)
     u = torch.zeros_like(v).requires_grad_(True)
     y = x.detach().requires_grad_(True)
     (transposed,) = torch.autograd.grad(model(y), y, u, create_graph=True)  # J^T u, linear in u
-    (forward,) = torch.autograd.grad(transposed, u, v, retain_graph=True)  # J v
+    (forward,) = torch.autograd.grad(transposed, u, v)  # J v
     (backward,) = torch.autograd.grad(model(y), y, v)  # J^T v
     return (forward - backward).flatten(1).norm(dim=1) / forward.flatten(1).norm(dim=1).clamp_min(1e-300)
 
@@ -98,17 +102,21 @@ def monotonicity(model: LPN, a: Tensor, b: Tensor) -> Tensor:
 
 
 def certify(model: LPN, x: Tensor, *, lanczos_steps: int, inversion_tolerance: float, seed: int) -> Certificate:
-    """Measure the certificate of `model` at the data points x (N, *input_shape); both are converted to float64."""
+    """Measure the certificate of `model` at the data points x (N, *input_shape); both are converted to float64.
+
+    Derivatives are taken at one point after the other: they keep all that the network computes.
+    """
     model, x = model.double(), x.double()
     modulus = 2 * model.alpha
     if not all(weight.isfinite().all() for weight in model.parameters()):
         return Certificate(*[None] * 3, modulus, *[None] * 2, failures=("a weight is not finite",))
-    noise = torch.randn(x.shape, generator=torch_generator(seed, "pairs"), dtype=x.dtype)
+    noise = torch.randn(x.shape, generator=torch_generator(seed, "pairs"), dtype=x.dtype).to(x.device)
     pairs = [(x, x.flip(0)), (x, x + 1e-3 * noise), (x, x + noise)]
     kept = [(a[far], b[far]) for a, b in pairs if (far := (a - b).flatten(1).norm(dim=1) > 0).any()]
     lowest_weight = min(weight.min().item() for weight in model.constrained_weights())
-    asymmetry = jacobian_asymmetry(model, x, seed).max().item()
-    eigenvalue = smallest_ritz_value(model, x, lanczos_steps, seed).min().item()
+    directions, starts = torch_generator(seed, "symmetry"), torch_generator(seed, "lanczos")
+    asymmetry = max(jacobian_asymmetry(model, point, directions).item() for point in x.split(1))
+    eigenvalue = min(smallest_ritz_value(model, point, lanczos_steps, starts).item() for point in x.split(1))
     monotone = min(monotonicity(model, a, b).min().item() for a, b in kept)
     residual = invert(model, x, tolerance=inversion_tolerance / 10, max_iterations=50).residual.max().item()
 

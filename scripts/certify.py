@@ -8,11 +8,11 @@ example:
 from pathlib import Path
 
 import torch
-from _cli import add_threads, parser, read_spec, setup_compute
+from _cli import add_device, add_threads, parser, read_spec, setup_compute
 
 from lpn.certificate import certify
 from lpn.checkpoints import load_model
-from lpn.data import load_images, to_tensor
+from lpn.data import centre, load_images, to_tensor
 from lpn.errors import UserError, run_cli
 from lpn.files import write_json
 
@@ -26,18 +26,19 @@ def main() -> None:
     arguments.add_argument("--data", help="folder of the prepared data set (none for laplace)")
     arguments.add_argument("--output", help="JSON file to write where the model passes")
     add_threads(arguments)
+    add_device(arguments)
     args = arguments.parse_args()
-    spec = read_spec(args.spec)
-    setup_compute(args.threads, "cpu")
-    model = load_model(args.model)
+    spec = read_spec(args.spec, "data", "points", "lanczos_steps", "inversion_tolerance", "seed")
+    device = setup_compute(args.threads, args.device)
+    model = load_model(args.model).to(device)
     if spec["data"] == "laplace":
         x = torch.linspace(spec["low"], spec["high"], spec["points"])[:, None]
     else:
-        side = model.input_shape[-1]
-        x = to_tensor(load_images(Path(args.data) / "test.npy")[: spec["points"], :, :side, :side])
+        images = load_images(Path(args.data) / "test.npy")[: spec["points"]]
+        x = centre(to_tensor(images), model.input_shape[-1])
     certificate = certify(
         model,
-        x,
+        x.to(device),
         lanczos_steps=spec["lanczos_steps"],
         inversion_tolerance=spec["inversion_tolerance"],
         seed=spec["seed"],

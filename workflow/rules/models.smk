@@ -77,8 +77,9 @@ rule certify:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=per_attempt(4000),
-        runtime=per_attempt(60),
+        gpu=lambda wildcards: 1 if prepared_data(wildcards.model) else 0,
+        mem_mb=per_attempt(8000),
+        runtime=per_attempt(120),
     params:
         spec=certificate_spec,
         code=fingerprint("scripts/certify.py"),
@@ -86,5 +87,5 @@ rule certify:
     message:
         "Certifying that {wildcards.model} is a proximal operator"
     shell:
-        "python scripts/certify.py --spec {params.spec:q} --model {input.model:q} {params.data} --output {output:q} "
+        "python scripts/launch.py --gpus {resources.gpu} scripts/certify.py --spec {params.spec:q} --model {input.model:q} {params.data} --output {output:q} "
         "--threads {threads} > {log:q} 2>&1"
