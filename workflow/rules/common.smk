@@ -12,6 +12,7 @@ sys.path[:0] = [str(workflow.basedir), str(ROOT)]
 os.environ.update(PYTHONPATH=str(ROOT))  # jobs find the package in any environment
 
 from code_fingerprint import fingerprint
+from config_check import LPNS as LPN_NETWORKS
 from config_check import check_config, merge, prune
 
 prune(config)
@@ -23,6 +24,7 @@ DATA = Path(os.environ.get("LPN_DATA", config["data"]["folder"]))
 MIRRORS = shlex.join(config["data"]["mirrors"])
 PUBLISHED = "config/published.yaml"
 PREPARED = Path(config["data"]["folder"]) / "prepared"
+LEVIN = PREPARED / "kernels/test.npy"
 MNIST_MODELS = [config["mnist"]["model"], *config["mnist"]["sensitivity"]]
 PERTURBATIONS = list(config["mnist"]["perturbations"])
 EXPERIMENTS = config["inverse"]["experiments"]
@@ -56,7 +58,7 @@ def used_models():
 MODELS = used_models()
 IMPORTED = [name for name in MODELS if "source" in config["models"][name]]
 TRAINED = [name for name in MODELS if name not in IMPORTED]
-LPNS = [name for name in MODELS if config["models"][name]["network"]["name"].startswith("lpn")]
+LPNS = [name for name in MODELS if config["models"][name]["network"]["name"] in LPN_NETWORKS]
 RESULT_TABLES = sorted({experiment["table"] for experiment in EXPERIMENTS.values()})
 TABLES = ["certificates", "laplacian", "mnist", *RESULT_TABLES, "published"]
 
@@ -67,6 +69,7 @@ wildcard_constraints:
     perturbation="|".join(PERTURBATIONS),
     experiment="|".join(map(re.escape, EXPERIMENTS)) or "none",
     method="|".join(sorted({re.escape(name) for ms in METHODS.values() for name in ms})) or "none",
+    prepared=r"[a-z0-9_]+(-\d+)?",
     split="validation|test",
     part=r"\d+",
     point=r"\d+",
@@ -102,13 +105,22 @@ def prepared_data(name):
 
 
 def prepared_files(data):
-    """Return the arrays of a prepared data set."""
-    return [PREPARED / data / f"{split}.npy" for split in ("train", "validation", "test")]
+    """Return the arrays of a prepared data set; one that must be the original has a folder of its own, named by its count."""
+    count = config["data"]["counts"].get(data)
+    return split_files(f"{data}-{count}" if count else data)
+
+
+def split_files(prepared):
+    """Return the arrays in a folder of prepared data."""
+    return [PREPARED / prepared / f"{split}.npy" for split in ("train", "validation", "test")]
 
 
 def used_data():
     """Return the data sets that must be prepared."""
-    names = {config["models"][name]["data"] for name in MODELS} | {e["data"] for e in EXPERIMENTS.values()}
+    names = {config["models"][name]["data"] for name in MODELS}
+    for name, experiment in EXPERIMENTS.items():
+        names |= {experiment["data"]} | ({"kernels"} if kernel_file(name) == LEVIN else set())
+        names |= {measured_data(name, "validation") for method in METHODS[name].values() if "tune" in method}
     return sorted(names - {"laplace"})
 
 
@@ -117,10 +129,15 @@ def per_attempt(amount):
     return lambda wildcards, attempt: amount * attempt
 
 
-def count_option(data):
-    """Return the option that demands the full number of training images, where the config does."""
-    count = config["data"]["counts"].get(data)
+def count_option(prepared):
+    """Return the option that demands the original number of images, where a folder of prepared data is named by it."""
+    count = prepared.partition("-")[2]
     return f"--count {count}" if count else ""
+
+
+def unchecked_source(prepared):
+    """Return where data come from that may be others elsewhere: all but computed, checksummed and counted ones."""
+    return "" if "-" in prepared or prepared in ("mnist", "photographs", "phantoms") else f"{DATA} {MIRRORS}"
 
 
 def data_option(files):
@@ -255,7 +272,7 @@ def kernel_file(experiment):
     kernel = EXPERIMENTS[experiment]["operator"].get("kernel", "gaussian")
     if kernel in ("gaussian", "box"):
         return []
-    return PREPARED / "kernels/test.npy" if kernel == "levin" else kernel
+    return LEVIN if kernel == "levin" else kernel
 
 
 def operator_spec(experiment):
