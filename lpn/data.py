@@ -30,13 +30,10 @@ def laplace_batches(
     return batch
 
 
-def load_images(path: str | Path) -> np.ndarray:
-    """Return the images of a prepared file, (n, C, H, W), uint8 or float32 in [0, 1], mapped from the disk.
-
-    Raises UserError where the file is missing or no such array.
-    """
+def _checked(read: Callable[[], np.ndarray], path: str | Path) -> np.ndarray:
+    """Return the images that `read` makes of `path`. Raises UserError where it can't, or they are no images."""
     try:
-        images = np.load(path, mmap_mode="r", allow_pickle=False)
+        images = read()
     except (OSError, ValueError, EOFError) as error:
         raise UserError(
             f"{path} can't be read as a NumPy array ({error}). Delete it; the pipeline makes it anew."
@@ -46,6 +43,14 @@ def load_images(path: str | Path) -> np.ndarray:
             f"{path} holds {images.dtype} {images.shape}, not uint8 or float32 images (n, C, H, W). Delete it and rerun."
         )
     return images
+
+
+def load_images(path: str | Path) -> np.ndarray:
+    """Return the images of a prepared file, (n, C, H, W), uint8 or float32 in [0, 1], mapped from the disk.
+
+    Raises UserError where the file is missing or no such array.
+    """
+    return _checked(lambda: np.load(path, mmap_mode="r", allow_pickle=False), path)
 
 
 def read_images(path: str | Path, first: int, count: int) -> np.ndarray:
@@ -58,7 +63,7 @@ def read_images(path: str | Path, first: int, count: int) -> np.ndarray:
     with Path(path).open("rb") as file:
         file.seek(arrays[0].offset + arrays[0].nbytes)
         while file.peek(1):
-            arrays.append(np.load(file, allow_pickle=False))
+            arrays.append(_checked(lambda: np.load(file, allow_pickle=False), path))
     chosen = list(itertools.islice(itertools.chain(*arrays), first, first + count))
     if len(chosen) < count:
         raise UserError(f"config key 'images': images up to {first + count} are asked for, but {path} has only "
@@ -119,6 +124,8 @@ def image_batches(
     """
     if batch_size % crops:
         raise UserError(f"config key 'crops' is {crops}, which does not divide 'batch_size', {batch_size}.")
+    if crops > 1 and patch is None:
+        raise UserError(f"config key 'crops' is {crops}, but the images are as large as the network's input: take 1.")
     per_batch = batch_size // crops
     if len(images) < per_batch:
         raise UserError(f"config key 'batch_size' is {batch_size}, but the training set has only {len(images)} images.")

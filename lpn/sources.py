@@ -102,17 +102,15 @@ def fetch_model(source: str) -> Path:
     """
     try:
         if source.startswith("drive:"):
-            import gdown
-
             drive, _, name = source.removeprefix("drive:").partition("/")
             folder = _cache() / "models" / drive
-            gdown.download_folder(id=drive, output=str(folder), resume=True)
+            _fetch_drive(drive, folder, is_folder=True)
             path, others = folder / name, sorted(str(file.relative_to(folder)) for file in folder.rglob("*.pt"))
         elif "://" in source:
             path, others = _download(source, _cache() / "models" / hashlib.sha256(source.encode()).hexdigest()[:16]), []
         else:
             path, others = Path(source), sorted(map(str, Path(source).parent.glob("*.pt")))
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise UserError(
             f"the model {source} could not be had ({str(error).strip() or type(error).__name__}). Download it by hand, and "
             "put its path into the model's config key 'source'."
@@ -229,6 +227,17 @@ def _download_rest(url: str, part: Path) -> None:
                 bar.update(file.write(chunk))
 
 
+def _fetch_drive(identity: str, place: Path, *, is_folder: bool = False) -> None:
+    """Download a public file or folder of Google Drive, going on with a download that broke off; raises OSError."""
+    import gdown
+
+    fetch = gdown.download_folder if is_folder else gdown.download
+    try:
+        fetch(id=identity, output=str(place), resume=True, retries=DOWNLOAD_ATTEMPTS - 1)
+    except gdown.exceptions.DownloadError as error:  # quota, permission, a changed page
+        raise OSError(str(error)) from error
+
+
 def _mnist_mirror(mirror: str) -> bytes:
     if "://" not in mirror:
         return _read_idx(Path(mirror) / f"{MNIST_FILE}.gz")
@@ -339,9 +348,7 @@ def _celeba_file(name: str, place: Path, mirrors: list[str]) -> Path:
         try:
             cache.mkdir(parents=True, exist_ok=True)
             if mirror == "Google Drive":
-                import gdown
-
-                gdown.download(id=drive_id, output=str(cache / name), resume=True)
+                _fetch_drive(drive_id, cache / name)
             elif "://" in mirror:
                 _download(f"{mirror.rstrip('/')}/{name}", cache)
             elif (Path(mirror) / name).exists():
@@ -353,7 +360,7 @@ def _celeba_file(name: str, place: Path, mirrors: list[str]) -> Path:
             else:
                 (cache / name).unlink()
                 problems.append(f"{mirror}: wrong checksum, so truncated or damaged")
-        except (OSError, ValueError, RuntimeError, ImportError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             problems.append(f"{mirror}: {str(error).strip() or type(error).__name__}")
     raise UserError(
         f"CelebA's {name} could not be had. Place it in {place}, or name a mirror under the config key 'data.mirrors'. "
@@ -423,11 +430,9 @@ def _mayo_slice(path: Path) -> np.ndarray:
 def _mayo_download(place: Path) -> Path:
     cache = _cache() / "mayoct"
     try:
-        import gdown
-
-        gdown.download_folder(id=MAYO_DRIVE_FOLDER, output=str(cache), resume=True)
+        _fetch_drive(MAYO_DRIVE_FOLDER, cache, is_folder=True)
         return next(cache.rglob(MAYO_FOLDER))
-    except (OSError, ValueError, RuntimeError, ImportError, StopIteration) as error:
+    except (OSError, ValueError, RuntimeError, StopIteration) as error:
         raise UserError(
             f"Mayo-CT could not be had from Google Drive ({str(error).strip() or type(error).__name__}). Place the folder "
             f"'{MAYO_FOLDER}' at {place}, or name a folder that has it under the config key 'data.mirrors'."

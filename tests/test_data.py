@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from gdown.exceptions import FileURLRetrievalError
 from PIL import Image
 from torchvision.transforms import CenterCrop
 
@@ -223,12 +224,18 @@ def test_missing_training_images_are_counted(celeba: Path, tmp_path: Path) -> No
         prepare("celeba", tmp_path / "out", celeba, count=162770)
 
 
+def too_many_downloads(**options: object) -> None:
+    """Fail as gdown does where Google Drive refuses."""
+    raise FileURLRetrievalError("Too many users have viewed or downloaded this file recently.")
+
+
 def test_missing_celeba_says_what_to_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LPN_DOWNLOADS", str(tmp_path / "downloads"))
-    monkeypatch.setattr("gdown.download", lambda **options: None)
+    monkeypatch.setattr("gdown.download", too_many_downloads)
     with pytest.raises(UserError, match=r"Place it in .*celeba/celeba") as info:
         prepare("celeba", tmp_path / "out", tmp_path / "data", [str(tmp_path / "mirror")])
-    assert "Google Drive: not there" in str(info.value)
+    assert "mirror: not there" in str(info.value)
+    assert "Google Drive: Too many users" in str(info.value)
 
 
 # Mayo-CT
@@ -275,7 +282,7 @@ def test_damaged_slices_are_named(mayo: Path, tmp_path: Path, content: np.ndarra
 
 def test_missing_mayo_says_what_to_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LPN_DOWNLOADS", str(tmp_path / "downloads"))
-    monkeypatch.setattr("gdown.download_folder", lambda **options: None)
+    monkeypatch.setattr("gdown.download_folder", too_many_downloads)
     with pytest.raises(UserError, match="Place the folder 'mayo_data_arranged_patientwise'"):
         prepare("mayo", tmp_path / "out", tmp_path / "data")
 
@@ -353,5 +360,7 @@ def test_misfits_of_batches() -> None:
         image_batches(images, 4, 0)
     with pytest.raises(UserError, match="don't fit into images of 16x16"):
         image_batches(images, 2, 0, patch=32)(0)
+    with pytest.raises(UserError, match="'crops' is 2, but the images are as large"):
+        image_batches(images, 2, 0, crops=2)
     with pytest.raises(UserError, match="takes RGB images; these have 1 channel"):
         image_batches(images, 2, 0, augment="colours")(0)

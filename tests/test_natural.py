@@ -87,6 +87,9 @@ def test_images_of_two_sizes(tmp_path: Path) -> None:
         read_images(path, 5, 2)
     with pytest.raises(UserError, match=r"images up to 12 are asked for, but .* has only 11"):
         read_images(path, 6, 6)
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(UserError, match=r"test\.npy can't be read"):
+        read_images(path, 0, 1)
 
 
 @pytest.mark.parametrize(("name", "count", "pattern"), [("mcmaster", 18, "{:02d}.tif"), ("kodak", 24, "kodim{:02d}.png")])
