@@ -38,8 +38,14 @@ TYPES = {
 
 
 def code_files() -> dict[str, Path]:
-    """Return the files of the project by name: what git tracks, or the known folders where there is no repository."""
-    run = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=False, capture_output=True, text=True)
+    """Return the files of the project by name: all that git does not ignore, without a repository the known folders."""
+    run = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
     if run.returncode == 0:
         paths = [ROOT / name for name in run.stdout.split("\0") if name]
     else:

@@ -28,11 +28,18 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def git(*arguments: str) -> str | None:
-    """Return the output of a git command, or None outside a git repository."""
+    """Return the output of a git command, or None where it fails, as outside a git repository."""
     if not shutil.which("git"):
         return None
     run = subprocess.run(["git", *arguments], cwd=ROOT, check=False, capture_output=True, text=True)
-    return run.stdout if run.returncode == 0 else None
+    return run.stdout if run.returncode in (0, 1) else None  # 1: there are differences
+
+
+def uncommitted() -> str:
+    """Return a patch of all changes since the last commit, files that git does not know yet among them."""
+    new = (git("ls-files", "-z", "--others", "--exclude-standard") or "").split("\0")[:-1]
+    patches = [git("diff", "HEAD", "--binary"), *(git("diff", "--binary", "--no-index", "/dev/null", name) for name in new)]
+    return "".join(patch or "" for patch in patches)
 
 
 def checksum(path: str | Path) -> str:
@@ -107,8 +114,7 @@ def main() -> None:
     arguments.add_argument("--logs", required=True, type=Path, help="folder of the run's logs and benchmarks")
     arguments.add_argument("--output", required=True, type=Path, help="folder to write into")
     args = arguments.parse_args()
-    config = read_spec(args.config)
-    changes = git("diff", "HEAD", "--binary") or ""
+    config = read_spec(args.config, "run", "label")
     jobs = job_costs(args.logs / "benchmarks")
     lock = (ROOT / "requirements.lock").read_text()
     record = {
@@ -130,7 +136,7 @@ def main() -> None:
     }
     write_text(args.output / "config.yaml", yaml.safe_dump(config, sort_keys=False))
     write_text(args.output / "requirements.lock", lock)
-    write_text(args.output / "changes.patch", changes)
+    write_text(args.output / "changes.patch", uncommitted())
     write_text(args.output / "jobs.csv", jobs.to_csv(index=False))
     write_text(args.output / "provenance.md", summary(record, jobs))
     write_json(args.output / "provenance.json", record)
