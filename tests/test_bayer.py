@@ -29,24 +29,6 @@ def random(shape: tuple[int, ...], seed: int = 0) -> Tensor:
     return torch.randn(2, *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def test_adjoint(operator: LinearOperator) -> None:
-    x, y = random(operator.input_shape), random(operator.output_shape, 1)
-    torch.testing.assert_close((operator(x) * y).sum(), (x * operator.adjoint(y)).sum(), rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(operator.normal(x), operator.adjoint(operator(x)), rtol=0, atol=1e-12)
-
-
-def test_norm(operator: LinearOperator) -> None:
-    size = int(np.prod(operator.input_shape))
-    basis = torch.eye(size, dtype=torch.float64).view(size, *operator.input_shape)
-    assert operator.norm == pytest.approx(torch.linalg.matrix_norm(operator(basis).flatten(1), 2).item(), rel=1e-9)
-
-
-def test_x_step_is_exact(operator: LinearOperator) -> None:
-    x = random(operator.input_shape)
-    solved = operator.inverse(3.0, 0.1)(3.0 * operator.normal(x) + 0.1 * x)
-    torch.testing.assert_close(solved, x, rtol=0, atol=1e-10)
-
-
 @pytest.mark.parametrize("name", KERNELS)
 def test_blur_is_scipys(name: str) -> None:
     """ndimage.convolve with wrapped boundary, whose origin is k // 2 for every side."""

@@ -12,12 +12,15 @@ from lpn.cg import conjugate_gradients
 from lpn.errors import UserError
 from lpn.operators import (
     OPERATORS,
+    BayerMosaic,
     Blur,
+    CircularBlur,
     CompressedSensing,
     Identity,
     LinearOperator,
     Tomography,
     build_operator,
+    centred_kernel,
     gaussian_kernel,
 )
 
@@ -29,6 +32,9 @@ SMALL: dict[str, Callable[[], LinearOperator]] = {
     "gaussian": lambda: Blur(gaussian_kernel(1), (3, 9, 13)),
     "kernel": lambda: Blur(KERNEL, (2, 11, 8)),
     "whole": lambda: Blur(torch.from_numpy(RANDOM.random((6, 5))), (1, 6, 5)),
+    "circular": lambda: CircularBlur(centred_kernel("gaussian", 7, 1.6), (2, 8, 9)),
+    "motion": lambda: CircularBlur(KERNEL[:3] / KERNEL[:3].sum(), (2, 7, 6)),
+    "bayer": lambda: BayerMosaic((3, 6, 8)),
     "sensing": lambda: CompressedSensing.random((2, 7, 9), 20, seed=0),
     "tomography": lambda: Tomography((2, 16, 16), angles=12, detectors=25),
 }
@@ -101,7 +107,7 @@ def test_preconditioner(operator: LinearOperator, weight: float, rho: float) -> 
         torch.testing.assert_close(result.x, solution, rtol=0, atol=1e3 * precision(operator) + 1e-6)
 
 
-@pytest.mark.parametrize("name", ["identity", "gaussian"])
+@pytest.mark.parametrize("name", ["identity", "gaussian", "circular", "motion", "bayer"])
 def test_inverse(name: str) -> None:
     operator = SMALL[name]()
     x = draw(2, *operator.input_shape)
@@ -226,6 +232,7 @@ def test_compressed_sensing_from_saved_arrays(tmp_path: Path) -> None:
 
 
 def test_registry() -> None:
+    """What can be configured is built, and its adjoint and norm are tested above."""
     arguments = {
         "blur": {"sigma": 1.0},
         "circular_blur": {"kernel": "box", "side": 3},
@@ -235,6 +242,7 @@ def test_registry() -> None:
     for name in OPERATORS:
         operator = build_operator({"name": name, **arguments.get(name, {})}, (3, 8, 8), seed=0)
         assert operator(torch.zeros(1, 3, 8, 8)).shape[1:] == operator.output_shape
+        assert type(operator) in {type(small()) for small in SMALL.values()}, f"enter {name} in SMALL"
 
 
 @pytest.mark.parametrize(
