@@ -29,6 +29,13 @@ DATA_NETWORKS = {"laplace": ("lpn_1d", 1), "mnist": ("lpn_28", 1)}  # data of on
 CHANNELS = {"celeba": 3, "mayo": 1, "photographs": 3, "phantoms": 1}
 CHANNELS |= {"bsds500": 3, "bsds500_grey": 1, "set11": 1, "mcmaster": 3, "kodak": 3}
 LPNS = ("lpn_1d", "lpn_28", "lpn_128")
+SOLVER_KEYS = {  # of each solver: what it needs, what it may have
+    "admm": ({"rho"}, {"order", "box"}),
+    "gradient_step": ({"rho"}, set()),
+    "pgd": (set(), {"step"}),
+    "pdhg": (set(), {"step", "dual_step", "tv", "relaxation"}),
+}
+METHOD_KEYS = {"title", "solver", "prox", "scale", "tolerance", "cg_iterations", "iterations", "stop", "tune"}
 TEST_ONLY = ("set11", "mcmaster", "kodak")  # data without training and validation images
 
 
@@ -39,7 +46,7 @@ def _model_problems(model: dict[str, Any], models: dict[str, Any]) -> list[str]:
     name, channels = DATA_NETWORKS.get(data, (network["name"], CHANNELS.get(data)))
     if network["name"] != name or (data in CHANNELS and network["name"] in ("lpn_1d", "lpn_28")):
         problems.append(f"network' does not fit the data {data}, which need {'lpn_128' if data in CHANNELS else name}.")
-    elif network.get("channels", 1) != channels:
+    elif network.get("channels", 1 if data in DATA_NETWORKS else None) != channels:
         problems.append(f"network' does not fit the data {data}, which need 'channels' {channels}.")
     if "source" in model:
         source = model["source"]
@@ -70,10 +77,15 @@ def _method_problems(key: str, method: dict[str, Any], data: str, models: dict[s
     if method["solver"] == "observation":
         return []
     prox, problems = method.get("prox", {}), []
+    tuned = {name for name in method.get("tune", {}) if not name.startswith("prox.")}
     if ("model" in prox) == ("name" in prox):
         return [f"key '{key}.prox' must name either a 'model' or a classical denoiser ('name')."]
-    missing = {"admm": ["rho"], "gradient_step": ["rho"], "pgd": [], "pdhg": []}[method["solver"]]
-    problems += [f"key '{key}' lacks '{name}'." for name in [*missing, "scale", "iterations"] if name not in method]
+    needed, optional = SOLVER_KEYS[method["solver"]]
+    problems += [f"key '{key}' lacks '{name}'." for name in sorted(needed | {"scale", "iterations"}) if name not in method]
+    problems += [
+        f"key '{key}.{name}' is none of the solver {method['solver']}."
+        for name in sorted((method.keys() | tuned) - needed - optional - METHOD_KEYS)
+    ]
     if "precision" in prox and models.get(prox.get("model"), {}).get("network", {}).get("name") in (None, *LPNS):
         problems.append(f"key '{key}.prox.precision' is for models of unconstrained networks alone.")
     if "model" in prox and prox["model"] not in models:
@@ -159,13 +171,20 @@ def _reference_problems(config: dict[str, Any]) -> list[str]:
 
 
 def prune(config: dict[str, Any]) -> None:
-    """Remove the models, experiments and methods that a configuration switches off with null."""
-    inverse = config.get("inverse") or {}
-    experiments = inverse.get("experiments") or {}
+    """Remove the models, experiments and methods that a configuration switches off with null.
+
+    What is no mapping, though it should be, is left to `check_config`.
+    """
+
+    def mapping(value: Any) -> dict[str, Any]:
+        return value if isinstance(value, dict) else {}
+
+    inverse = mapping(config.get("inverse"))
+    experiments = mapping(inverse.get("experiments"))
     places = [config.get("models"), inverse.get("methods"), experiments]
-    places += [experiment.get("methods") for experiment in experiments.values() if experiment]
-    for place in places:
-        for name in [name for name, value in (place or {}).items() if value is None]:
+    places += [mapping(experiment).get("methods") for experiment in experiments.values()]
+    for place in map(mapping, places):
+        for name in [name for name, value in place.items() if value is None]:
             del place[name]
 
 

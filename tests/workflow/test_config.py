@@ -1,19 +1,29 @@
 """Faulty configurations are refused at once, by name."""
 
 import copy
+import inspect
 import json
 import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from .conftest import ROOT, TINY, Project
 
 sys.path.insert(0, str(ROOT / "workflow"))
 
-from config_check import check_config, prune
+from config_check import CHANNELS, DATA_NETWORKS, LPNS, METHOD_KEYS, SOLVER_KEYS, check_config, prune
+
+from lpn.data import AUGMENTATIONS
+from lpn.denoisers import DENOISERS
+from lpn.networks import LPN, NETWORKS, build_network
+from lpn.operators import OPERATORS
+from lpn.solvers import SOLVERS
+from lpn.sources import DATASETS
 
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 
@@ -32,6 +42,29 @@ def test_shipped_configurations_are_valid(name: str) -> None:
     config = merged(paper, yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()))
     prune(config)
     check_config(config, SCHEMA)
+
+
+def test_configurations_know_what_the_package_has() -> None:
+    schema = yaml.safe_load(SCHEMA.read_text())
+    model, method = schema["$defs"]["model"]["properties"], schema["$defs"]["method"]["properties"]
+    experiment = schema["properties"]["inverse"]["properties"]["experiments"]["additionalProperties"]["properties"]
+
+    def names(description: dict) -> set[str]:
+        return set(description["enum"])
+
+    assert names(model["network"]["properties"]["name"]) == NETWORKS.keys()
+    assert {name for name in NETWORKS if isinstance(build_network({"name": name}), LPN)} == set(LPNS)
+    assert names(model["augment"]) == AUGMENTATIONS.keys() - {None}
+    assert names(model["data"]) | names(experiment["data"]) == (DATASETS.keys() | {"laplace"}) - {"kernels"}
+    assert CHANNELS.keys() == DATASETS.keys() - DATA_NETWORKS.keys() - {"kernels"}
+    assert names(method["solver"]) == SOLVERS.keys() | {"observation"}
+    assert names(method["prox"]["properties"]["name"]) == DENOISERS.keys()
+    assert names(experiment["operator"]["properties"]["name"]) == OPERATORS.keys()
+    for name, (needed, optional) in SOLVER_KEYS.items():
+        options = [p for p in inspect.signature(SOLVERS[name]).parameters.values() if p.kind is p.KEYWORD_ONLY]
+        assert {p.name for p in options} == {"splits" if key == "box" else key for key in needed | optional}
+        assert {p.name for p in options if p.default is p.empty} == needed
+    assert set(method) == METHOD_KEYS.union(*(needed | optional for needed, optional in SOLVER_KEYS.values()))
 
 
 def test_every_key_is_described() -> None:
@@ -90,6 +123,12 @@ def test_every_key_is_explained_to_people() -> None:
         ({"models": {"faces": {"network": {"channels": 1}}}}, r"'models\.faces\.network' does not fit the data celeba"),
         ({"models": {"faces": {"patch": 8}}}, r"'models\.faces\.patch' is the side of training patches"),
         ({"models": {"faces": {"crops": 4}}}, r"'models\.faces\.batch_size' must be a multiple of 'crops'"),
+        (
+            {"models": {"faces": {"network": {"channels": 3, "name": "gradient_step"}, "patch": 9}}},
+            r"faces\.patch' must be even",
+        ),
+        ({"inverse": {"methods": {"dncnn": {"rho": 0.1}}}}, r"dncnn\.rho' is none of the solver pgd"),
+        ({"inverse": {"methods": {"tv": {"tune": {"tv": [1]}}}}}, r"methods\.tv\.tv' is none of the solver admm"),
         ({"inverse": {"experiments": {"deblur": {"shown": [7]}}}}, r"deblur\.shown' shows image 7, but .* has 3"),
         ({"inverse": {"experiments": {"deblur": {"methods": {"x": {}}}}}}, r"deblur\.methods\.x' has no 'solver'"),
         ({"inverse": {"methods": {"lpn": {"prox": {"model": "x"}}}}}, r"lpn\.prox\.model' names the model 'x'"),
@@ -128,6 +167,43 @@ def test_null_switches_off() -> None:
     assert "dncnn" not in config["models"]
     assert list(config["inverse"]["experiments"]["deblur"]["methods"]) == ["observation", "tv", "lpn"]
     check_config(config, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("inverse",), [1], r"key 'inverse': \[1\] is not of type 'object'"),
+        (("inverse", "experiments", "deblur"), "x", r"deblur': 'x' is not of type 'object'"),
+        (("inverse", "experiments", "deblur", "methods"), ["lpn"], r"methods': \['lpn'\] is not of type 'object'"),
+        (("models",), ["mnist"], r"key 'models'"),
+    ],
+)
+def test_lists_in_the_place_of_mappings(place: tuple[str, ...], value: object, message: str) -> None:
+    config = copy.deepcopy(TINY)
+    parent = config
+    for key in place[:-1]:
+        parent = parent[key]
+    parent[place[-1]] = value
+    prune(config)
+    with pytest.raises(SystemExit, match=message):
+        check_config(config, SCHEMA)
+
+
+def test_original_and_other_data_do_not_mix(project: Project) -> None:
+    assert "Preparing the data set celeba" not in project.planned()  # it is there
+    project.write_config(merged(TINY, {"data": {"counts": {"celeba": 5}}}))
+    assert "Preparing the data set celeba-5" in project.planned()
+
+
+def test_another_source_of_unchecked_data_prepares_them_anew(project: Project) -> None:
+    place = project.folder / "data/mcmaster"
+    place.mkdir()
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(place / "1.png")
+    target = "data/prepared/mcmaster/test.npy"
+    project.snakemake(target)
+    assert project.planned(target) == set()
+    project.write_config(merged(TINY, {"data": {"mirrors": ["elsewhere"]}}))
+    assert project.planned(target) == {"Preparing the data set mcmaster"}
 
 
 def test_tiny_configuration_is_valid(tmp_path: Path) -> None:
