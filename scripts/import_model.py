@@ -20,7 +20,7 @@ def main() -> None:
     arguments.add_argument("--spec", required=True, help="source (path, URL or drive:FOLDER_ID/PATH) and network, as JSON")
     arguments.add_argument("--output", type=Path, required=True, help="model.pt; model_config.json is written beside it")
     args = arguments.parse_args()
-    spec = read_spec(args.spec)
+    spec = read_spec(args.spec, "source", "network")
     path = fetch_model(spec["source"])
     model, checkpoint = load_model(path, spec["network"]), read_checkpoint(path)
     for name, value in model.state_dict().items():

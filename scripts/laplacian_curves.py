@@ -24,7 +24,7 @@ def main() -> None:
     arguments.add_argument("--model", required=True, help="model.pt, with model_config.json beside it")
     arguments.add_argument("--output", required=True, help="CSV file to write")
     args = arguments.parse_args()
-    spec = read_spec(args.spec)
+    spec = read_spec(args.spec, "low", "high", "points", "sigma")
     torch.set_num_threads(1)
     model = load_model(args.model).double()
     grid = torch.linspace(spec["low"], spec["high"], spec["points"], dtype=torch.float64)

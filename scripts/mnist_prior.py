@@ -35,7 +35,7 @@ def main() -> None:
     add_threads(arguments)
     add_device(arguments)
     args = arguments.parse_args()
-    spec = read_spec(args.spec)
+    spec = read_spec(args.spec, "perturbation", "levels", "images", "seed", "method", "tolerance", "max_iterations")
     device = setup_compute(args.threads, args.device)
     model = load_model(args.model).double().to(device)
     clean = load_images(args.data / "test.npy")[: spec["images"]] / 255.0
