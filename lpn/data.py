@@ -164,19 +164,15 @@ def _flips(image: Tensor, patch: int, crops: int, draws: np.random.Generator) ->
 
 
 def _colours(image: Tensor, patch: int, crops: int, draws: np.random.Generator) -> Tensor:
-    """Take random crops of an RGB image: flipped, turned, channels in any order, more or less saturated, some at half size.
+    """Take random crops as `_flips`, of the image at full, half or third size, with its channels in any order.
 
     In most photographs the channels are alike, and JPEG files store colours at half the resolution. A denoiser that relies
-    on either fails on sharp and saturated colours. Every other image is taken at half size, if patches fit into it then.
+    on either fails on sharp and saturated colours. Images stay large enough for the patches.
     """
-    from torchvision.transforms.v2 import functional as T
-
-    if len(image) != 3:
-        raise UserError(f"config key 'augment' is colours, which takes RGB images; these have {len(image)} channels.")
-    if draws.random() < 0.5 and 2 * patch <= min(image.shape[-2:]):
-        image = torch.nn.functional.avg_pool2d(image, 2)
-    image = T.adjust_saturation(image[torch.from_numpy(draws.permutation(3))], draws.uniform(0, 3))
-    return _flips(image, patch, crops, draws)
+    reduction = min(1 + int(draws.integers(3)), min(image.shape[-2:]) // patch)
+    if reduction > 1:
+        image = torch.nn.functional.avg_pool2d(image, reduction)
+    return _flips(image[torch.from_numpy(draws.permutation(len(image)))], patch, crops, draws)
 
 
 def _ct(image: Tensor, patch: int, crops: int, draws: np.random.Generator) -> Tensor:
