@@ -25,6 +25,8 @@ MIRRORS = shlex.join(config["data"]["mirrors"])
 PUBLISHED = "config/published.yaml"
 PREPARED = Path(config["data"]["folder"]) / "prepared"
 LEVIN = PREPARED / "kernels/test.npy"
+# small, and the same everywhere: checksummed, in a package, or computed
+EMBEDDED = ("mnist", "photographs", "phantoms")
 MNIST_MODELS = [config["mnist"]["model"], *config["mnist"]["sensitivity"]]
 PERTURBATIONS = list(config["mnist"]["perturbations"])
 EXPERIMENTS = config["inverse"]["experiments"]
@@ -136,8 +138,8 @@ def count_option(prepared):
 
 
 def unchecked_source(prepared):
-    """Return where data come from that may be others elsewhere: all but computed, checksummed and counted ones."""
-    return "" if "-" in prepared or prepared in ("mnist", "photographs", "phantoms") else f"{DATA} {MIRRORS}"
+    """Return where data come from that may be others elsewhere: all but embedded and counted ones."""
+    return "" if "-" in prepared or prepared in EMBEDDED else f"{DATA} {MIRRORS}"
 
 
 def data_option(files):

@@ -11,7 +11,7 @@ rule prepare_data:
     retries: 2
     conda:
         "../../environment.yml"
-    threads: 4
+    threads: lambda wildcards: 1 if wildcards.prepared in EMBEDDED else 4  # many files are decoded by 4 threads
     resources:
         mem_mb=per_attempt(4000),
         runtime=per_attempt(120),
