@@ -212,7 +212,7 @@ def test_every_artifact_is_there_and_labelled(finished: Project) -> None:
     priors = pd.read_csv(results / "tables/mnist.csv")
     assert (priors["inversion_residual"] < 1e-3).all()
     deblurring = pd.read_csv(results / "tables/deblurring.csv")
-    assert list(deblurring["method"]) == ["Observed", "TV", "LPN", "DnCNN"]
+    assert list(deblurring["method"]) == ["Observed", "TV", "DnCNN", "LPN"]
     assert set(deblurring["images"]) == {3}
     assert np.isfinite(deblurring[["psnr_mean", "psnr_std", "ssim_mean", "ssim_std"]]).all(axis=None)
     curve = pd.read_csv(results / "inverse/deblur/lpn/0_iterations.csv")

@@ -33,9 +33,20 @@ EXPERIMENTS = config["inverse"]["experiments"]
 
 
 def methods(experiment):
-    """Return the methods of an experiment by name: the shared settings overlaid with the experiment's own."""
+    """Return the methods of an experiment by name: the shared settings overlaid with the experiment's own.
+
+    Observations come first, then classical, unconstrained learned and exact denoisers: a configuration that is laid over
+    another one shuffles their order.
+    """
     shared = config["inverse"]["methods"]
-    return {name: merge(shared.get(name, {}), own) for name, own in EXPERIMENTS[experiment]["methods"].items()}
+    merged = {name: merge(shared.get(name, {}), own) for name, own in EXPERIMENTS[experiment]["methods"].items()}
+
+    def kind(name):
+        prox = merged[name].get("prox", {})
+        is_lpn = "model" in prox and config["models"][prox["model"]]["network"]["name"] in LPN_NETWORKS
+        return (merged[name]["solver"] != "observation", "model" in prox, is_lpn)
+
+    return {name: merged[name] for name in sorted(merged, key=kind)}
 
 
 METHODS = {experiment: methods(experiment) for experiment in EXPERIMENTS}
@@ -396,6 +407,7 @@ def inverse_figure_spec(wildcards):
             "folder": str(OUT / "inverse" / wildcards.experiment),
             "title": experiment["title"],
             "methods": {name: method["title"] for name, method in METHODS[wildcards.experiment].items()},
+            "order": list(METHODS[wildcards.experiment]),
             "iterative": [
                 n for n, method in METHODS[wildcards.experiment].items() if method["solver"] != "observation"
             ],
