@@ -127,8 +127,8 @@ def describe(
     """Return what is recorded of an iteration besides the image quality, one value an image.
 
     `weight` is that of the regulariser in the objective, `tv` that of the total variation, which the data term includes. The
-    regulariser and the objective are those of z, where the regulariser is known (without the indicator of a box); the data term is
-    that of x.
+    regulariser and the objective are those of z, where the regulariser is known (a box has no share in it); the data term
+    is that of x.
     """
 
     def data_term(x: Tensor) -> Tensor:
