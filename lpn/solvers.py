@@ -148,24 +148,32 @@ def admm(
         yield Iterate(x, z[0], v[0], primal, dual, cg_iterations)
 
 
-def pgd(problem: Problem, prox: Prox, x: Tensor, *, step: float | None = None) -> Iterator[Iterate]:
+def pgd(
+    problem: Problem, prox: Prox, x: Tensor, *, step: float | None = None, splits: tuple[Prox, ...] = ()
+) -> Iterator[Iterate]:
     """Plug-and-play proximal gradient descent,  x = prox(x - t grad s ||A x - y||^2);  F has the weight w = 1/t.
 
-    Theorem 4.1 of the LPN paper asks for t < 1 / (2 s ||A||^2); then F never increases. Default: 0.99 times that.
+    Theorem 4.1 of the LPN paper asks for t < 1 / (2 s ||A||^2); then F never increases. Default: 0.99 times that. A further
+    proximal operator, such as `box`, makes it three-operator splitting (Davis and Yin 2017, algorithm 1):
 
-    Raises UserError where `step` is larger.
+        x = further(u),    z = prox(2 x - u - t grad s ||A x - y||^2),    u = u + z - x
+
+    Raises UserError where `step` is larger, ValueError for more than one split.
     """
+    (further,) = splits or (lambda u: u,)
     limit = 1 / (2 * problem.scale * problem.operator.norm**2)
     step = 0.99 * limit if step is None else step
     if not 0 < step < limit:
         raise UserError(f"config key 'step' is {step:g}; it must be positive and below 1 / (2 scale ||A||^2) = {limit:.4g}.")
     none = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+    u, x = x, further(x)
     while True:
-        v = x - step * problem.gradient(x)
-        new = prox(v)
-        change = _squared(new - x).sqrt()
-        x = new
-        yield Iterate(x, x, v, torch.zeros_like(change), change / step, none)
+        before = x
+        v = 2 * x - u - step * problem.gradient(x)
+        z = prox(v)
+        u = z + (u - x)  # exactly z without a further operator
+        x = further(u)
+        yield Iterate(x, z, v, _squared(x - z).sqrt(), _squared(x - before).sqrt() / step, none)
 
 
 def gradient_step(problem: Problem, denoiser: Prox, x: Tensor, *, rho: float) -> Iterator[Iterate]:

@@ -171,6 +171,19 @@ def test_pgd_finds_the_minimiser(name: str) -> None:
     assert (last.cg_iterations == 0).all()
 
 
+def test_pgd_with_the_box_stays_inside_and_is_optimal() -> None:
+    given, centre = problem("blur"), draw(2, *SHAPE, seed=5) * 3 - 1
+    step = 0.9 / (2 * given.scale * given.operator.norm**2)
+    last = after(pgd(given, quadratic(2.0, centre), centre, step=step, splits=(box,)), 500)
+    x = last.x
+    assert ((x >= 0) & (x <= 1)).all()
+    assert (ridge(given, [(2.0 / step, centre)]) > 1.1).any()  # the box does bind
+    gradient = given.gradient(x) + 2.0 / step * (x - centre)
+    torch.testing.assert_close(box(x - 0.1 * step * gradient), x, rtol=0, atol=1e-6)
+    assert last.primal.max() < 1e-6
+    assert last.dual.max() < 1e-6
+
+
 @pytest.mark.parametrize("factor", [-1.0, 0.0, 1.0, 1.5, math.nan])
 def test_bad_steps_are_refused(factor: float) -> None:
     given = problem(scale=2.0)

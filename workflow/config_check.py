@@ -32,7 +32,7 @@ LPNS = ("lpn_1d", "lpn_28", "lpn_128")
 SOLVER_KEYS = {  # of each solver: what it needs, what it may have
     "admm": ({"rho"}, {"order", "box"}),
     "gradient_step": ({"rho"}, set()),
-    "pgd": (set(), {"step"}),
+    "pgd": (set(), {"step", "box"}),
     "pdhg": (set(), {"step", "dual_step", "tv", "relaxation"}),
 }
 METHOD_KEYS = {"title", "solver", "prox", "scale", "tolerance", "cg_iterations", "iterations", "stop", "tune"}
