@@ -1,6 +1,7 @@
-"""Atomic file writing: a reader sees the old file or the whole new one, never a part. Locks."""
+"""Atomic file writing: a reader sees the old file or the whole new one, never a part. Checksums. Locks."""
 
 import errno
+import hashlib
 import json
 import os
 import tempfile
@@ -47,6 +48,12 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as indented JSON with sorted keys; NaN and infinity are refused (ValueError)."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def checksum(path: str | Path, algorithm: str = "sha256") -> str:
+    """Return the checksum of a file in hexadecimal digits, by an algorithm of `hashlib`."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def try_lock(path: str | Path) -> IO[str] | None:

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from lpn.errors import UserError
-from lpn.files import atomic_path, wait_for_lock
+from lpn.files import atomic_path, checksum, wait_for_lock
 from lpn.seeds import numpy_generator
 
 SPLITS = ("train", "validation", "test")
@@ -341,7 +341,7 @@ def _celeba_file(name: str, place: Path, mirrors: list[str]) -> Path:
 
     drive_id, md5 = next((entry[0], entry[1]) for entry in CelebA.file_list if entry[2] == name)
     cache = _cache()
-    if (cache / name).exists() and _md5(cache / name) == md5:
+    if (cache / name).exists() and checksum(cache / name, "md5") == md5:
         return cache / name
     problems = []
     for mirror in [*mirrors, "Google Drive"]:
@@ -355,7 +355,7 @@ def _celeba_file(name: str, place: Path, mirrors: list[str]) -> Path:
                 return Path(mirror) / name
             if not (cache / name).exists():
                 problems.append(f"{mirror}: not there")
-            elif _md5(cache / name) == md5:
+            elif checksum(cache / name, "md5") == md5:
                 return cache / name
             else:
                 (cache / name).unlink()
@@ -366,11 +366,6 @@ def _celeba_file(name: str, place: Path, mirrors: list[str]) -> Path:
         f"CelebA's {name} could not be had. Place it in {place}, or name a mirror under the config key 'data.mirrors'. "
         "Tried:\n  " + "\n  ".join(problems)
     )
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def _check_count(title: str, found: int, count: int | None, place: Path) -> None:

@@ -7,7 +7,6 @@ example:
   python scripts/archive.py results/demo --logs logs/demo --output results/demo.zip
 """
 
-import hashlib
 import json
 import shutil
 import subprocess
@@ -19,7 +18,7 @@ from _cli import parser
 from verify_archive import METADATA
 
 from lpn.errors import UserError, run_cli
-from lpn.files import atomic_path
+from lpn.files import atomic_path, checksum
 
 ROOT = Path(__file__).resolve().parent.parent
 CODE = ("lpn", "scripts", "workflow", "config", "tests")
@@ -66,11 +65,9 @@ def made_files(folder: Path, name: str) -> dict[str, Path]:
 
 def describe(name: str, path: Path) -> dict[str, str]:
     """Return the RO-Crate entity of a file."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     kind = TYPES.get(Path(name).suffix, "application/octet-stream")
     size = str(path.stat().st_size)
-    return {"@id": name, "@type": "File", "contentSize": size, "encodingFormat": kind, "sha256": digest}
+    return {"@id": name, "@type": "File", "contentSize": size, "encodingFormat": kind, "sha256": checksum(path)}
 
 
 def metadata(record: dict[str, Any], files: dict[str, Path]) -> str:

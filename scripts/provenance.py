@@ -22,7 +22,7 @@ import yaml
 from _cli import MACHINE, describe_machine, parser, read_spec
 
 from lpn.errors import run_cli
-from lpn.files import write_json, write_text
+from lpn.files import checksum, write_json, write_text
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -40,12 +40,6 @@ def uncommitted() -> str:
     new = (git("ls-files", "-z", "--others", "--exclude-standard") or "").split("\0")[:-1]
     patches = [git("diff", "HEAD", "--binary"), *(git("diff", "--binary", "--no-index", "/dev/null", name) for name in new)]
     return "".join(patch or "" for patch in patches)
-
-
-def checksum(path: str | Path) -> str:
-    """Return the SHA-256 of a file."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def seeds(config: dict[str, Any], place: str = "") -> dict[str, int]:

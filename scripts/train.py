@@ -11,7 +11,6 @@ examples:
 """
 
 import csv
-import hashlib
 import io
 import json
 import math
@@ -25,7 +24,7 @@ from _cli import add_device, add_threads, parser, read_spec, setup_compute
 from lpn.checkpoints import load_model, read_checkpoint, save_model
 from lpn.data import centre, image_batches, laplace_batches, load_images, to_tensor
 from lpn.errors import UserError, run_cli
-from lpn.files import try_lock, write_text
+from lpn.files import checksum, try_lock, write_text
 from lpn.metrics import psnr, ssim
 from lpn.networks import Denoiser, build_network
 from lpn.parallel import Share, join_processes
@@ -99,10 +98,10 @@ def make_trainer(spec: dict[str, Any], data: str | None, init: str | None, devic
     batches = make_batches(spec, data, shape[-1], device, share)
     identity, first_step = [json.dumps(spec, sort_keys=True)], 0
     if data:
-        identity.append(_digest(Path(data) / "train.npy"))
+        identity.append(checksum(Path(data) / "train.npy"))
     if init:
         model.load_state_dict(load_model(init, spec["network"]).state_dict())
-        identity.append(_digest(Path(init)))
+        identity.append(checksum(init))
         first_step = read_checkpoint(init)["iteration"]
     return Trainer(
         model.to(device),
@@ -118,11 +117,6 @@ def make_trainer(spec: dict[str, Any], data: str | None, init: str | None, devic
         identity=" ".join(identity),
         share=share,
     )
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "blake2b").hexdigest()
 
 
 def write_log(path: Path, records: list[dict[str, Any]]) -> None:

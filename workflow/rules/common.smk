@@ -32,6 +32,11 @@ PERTURBATIONS = list(config["mnist"]["perturbations"])
 EXPERIMENTS = config["inverse"]["experiments"]
 
 
+def is_lpn(model):
+    """Return whether a model's network is a learned proximal network."""
+    return config["models"][model]["network"]["name"] in LPN_NETWORKS
+
+
 def methods(experiment):
     """Return the methods of an experiment by name: the shared settings overlaid with the experiment's own.
 
@@ -42,9 +47,8 @@ def methods(experiment):
     merged = {name: merge(shared.get(name, {}), own) for name, own in EXPERIMENTS[experiment]["methods"].items()}
 
     def kind(name):
-        prox = merged[name].get("prox", {})
-        is_lpn = "model" in prox and config["models"][prox["model"]]["network"]["name"] in LPN_NETWORKS
-        return (merged[name]["solver"] != "observation", "model" in prox, is_lpn)
+        model = merged[name].get("prox", {}).get("model")
+        return (merged[name]["solver"] != "observation", model is not None, model is not None and is_lpn(model))
 
     return {name: merged[name] for name in sorted(merged, key=kind)}
 
@@ -71,7 +75,7 @@ def used_models():
 MODELS = used_models()
 IMPORTED = [name for name in MODELS if "source" in config["models"][name]]
 TRAINED = [name for name in MODELS if name not in IMPORTED]
-LPNS = [name for name in MODELS if config["models"][name]["network"]["name"] in LPN_NETWORKS]
+LPNS = [name for name in MODELS if is_lpn(name)]
 RESULT_TABLES = sorted({experiment["table"] for experiment in EXPERIMENTS.values()})
 TABLES = ["certificates", "laplacian", "mnist", *RESULT_TABLES, "published"]
 
@@ -133,7 +137,8 @@ def used_data():
     names = {config["models"][name]["data"] for name in MODELS}
     for name, experiment in EXPERIMENTS.items():
         names |= {experiment["data"]} | ({"kernels"} if kernel_file(name) == LEVIN else set())
-        names |= {measured_data(name, "validation") for method in METHODS[name].values() if "tune" in method}
+        if any("tune" in method for method in METHODS[name].values()):
+            names.add(measured_data(name, "validation"))
     return sorted(names - {"laplace"})
 
 
