@@ -1,32 +1,28 @@
 """Choose a method's parameters: the point of a grid with the highest mean PSNR over validation images.
 
 example:
-  python scripts/choose.py tuning/tv/0.csv tuning/tv/1.csv --grid '{"points": [{"rho": 0.1}, {"rho": 0.2}]}' --output tv.json
+  python scripts/choose.py tuning/tv/0.json tuning/tv/1.json --output tv.json
 """
 
+import json
+import math
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-from _cli import parser, read_spec
+from _cli import parser
 
-from lpn.errors import UserError, run_cli
+from lpn.errors import run_cli
 from lpn.files import write_json
 
 
 def main() -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("files", nargs="+", type=Path, help="CSV files of scripts/reconstruct.py, one a grid point")
-    arguments.add_argument("--grid", required=True, help="the points: a list of {parameter: value} under the key points")
+    arguments.add_argument("files", nargs="+", type=Path, help="JSON files of scripts/tune.py")
     arguments.add_argument("--output", required=True, help="JSON file of the chosen parameters and of all scores")
     args = arguments.parse_args()
-    points = read_spec(args.grid, "points")["points"]
-    if len(points) != len(args.files):
-        raise UserError(f"the grid has {len(points)} points, but {len(args.files)} files of scores are given.")
-    scores = [pd.read_csv(file).psnr.mean() for file in args.files]
-    best = points[scores.index(max(scores))]
-    grid = [point | {"psnr": score if np.isfinite(score) else None} for point, score in zip(points, scores, strict=True)]
-    at_edge = [key for key, value in best.items() if _at_end(value, {point[key] for point in points})]
+    scores = [score for file in args.files for score in json.loads(file.read_text())]
+    best = max(scores, key=lambda score: -math.inf if score["psnr"] is None else score["psnr"])["parameters"]
+    grid = [score["parameters"] | {"psnr": score["psnr"]} for score in scores]
+    at_edge = [key for key, value in best.items() if _at_end(value, {point[key] for point in grid})]
     if at_edge:
         print(f"note: the best value of {', '.join(at_edge)} is at an end of the grid; a wider one may have a better.")
     write_json(args.output, {"parameters": best, "grid": grid, "at_edge": at_edge})

@@ -1,8 +1,7 @@
 """Reconstruct images from their measurements by one method, and record every iteration.
 
 Writes, per image, the PSNR and SSIM of the result (--images), the same and the residuals, data term, exact regulariser and
-objective of every iteration (--iterations), and the reconstructions (--arrays). Without --arrays only --images is
-written, as a grid search needs it.
+objective of every iteration (--iterations), and the reconstructions (--arrays).
 
 example:
   python scripts/reconstruct.py --measurement m.npz --model results/demo/models/face/model.pt --images images.csv
@@ -13,7 +12,8 @@ example:
 import copy
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,10 @@ from lpn.solvers import SOLVERS, ExactProx, Iterate, Problem, box, pdhg_step, to
 
 PROBLEM_KEYS = ("scale", "tolerance", "cg_iterations")
 ARRAYS = ("x", "y", "start", "observed")
+
+
+class DivergenceError(UserError):
+    """An iterate is not finite."""
 
 
 def read_measurement(path: str) -> dict[str, np.ndarray]:
@@ -151,40 +155,47 @@ def quality(x: Tensor, truth: np.ndarray, spec: dict[str, Any]) -> dict[str, np.
     return {"psnr": psnr(images, truth, spec.get("channelwise", False)), "ssim": ssim(images, truth)}
 
 
-def reconstruct(
-    spec: dict[str, Any], measurement: dict[str, np.ndarray], model: str | None, device: torch.device, detailed: bool
-) -> tuple[Tensor, pd.DataFrame]:
-    """Run the method; return the reconstructions and a row for each image and iteration (only the last if not detailed)."""
-    truth, method = measurement["x"], spec["method"]
-    if method.get("solver") not in ("observation", *SOLVERS):
+def iterations(
+    spec: dict[str, Any], measurement: dict[str, np.ndarray], model: str | None, device: torch.device
+) -> Iterator[tuple[Tensor, Callable[[], dict[str, np.ndarray]]]]:
+    """Yield the image of every iteration of the spec's method, and a function that describes it besides its quality.
+
+    Raises UserError for a method that lacks keys, or does not fit the measurements or the model, and DivergenceError when
+    an iterate is not finite.
+    """
+    method = spec["method"]
+    if method.get("solver") not in SOLVERS:
         raise UserError(f"config key 'solver' is {method.get('solver')!r}, not one of observation, {', '.join(SOLVERS)}.")
-    if method["solver"] != "observation" and (missing := {"prox", "iterations"} - method.keys()):
+    if missing := {"prox", "iterations"} - method.keys():
         raise UserError(f"the method lacks the keys {', '.join(sorted(missing))}, which {method['solver']} needs.")
-    y, x = (torch.from_numpy(measurement[name]).to(device) for name in ("y", "start"))
-    images = spec["first"] + np.arange(len(x))
-    if method["solver"] == "observation":
-        x = torch.from_numpy(measurement["observed"])
-        x = x.clamp(0, 1) if spec["clip"] else x
-        return x, pd.DataFrame({"image": images, "iteration": 0} | quality(x, truth, spec))
-    operator = build_operator(spec["operator"], tuple(x.shape[1:]), spec["seed"])
+    y, start = (torch.from_numpy(measurement[name]).to(device) for name in ("y", "start"))
+    operator = build_operator(spec["operator"], tuple(start.shape[1:]), spec["seed"])
     if y.shape[1:] != operator.output_shape:
         raise UserError(f"measurements of shape {tuple(y.shape[1:])} don't fit the operator {spec['operator']}, which gives "
                         f"{operator.output_shape}. Give the operator and the seed that they were made with.")  # fmt: skip
-    prox = make_prox(method["prox"], model, tuple(x.shape[1:]), device)
-    problem, iterates, weight = start_solver(method, operator, y, x, prox)
-    rows = []
+    prox = make_prox(method["prox"], model, tuple(start.shape[1:]), device)
+    problem, iterates, weight = start_solver(method, operator, y, start, prox)
     steps = tqdm(islice(iterates, method["iterations"]), total=method["iterations"], unit="iteration", mininterval=5)
     for number, iterate in enumerate(steps, 1):
         if not (iterate.x + iterate.z).isfinite().all():
-            if not detailed:  # a grid search goes on, and does not choose this point
-                return x, pd.DataFrame({"image": images, "iteration": number, "psnr": -np.inf, "ssim": np.nan})
-            raise UserError(f"the method diverged: iterate {number} is not finite. Lower 'scale', or raise 'rho'.")
+            raise DivergenceError(f"the method diverged: iterate {number} is not finite. Lower 'scale', or raise 'rho'.")
         x = iterate.x.clamp(0, 1) if spec["clip"] else iterate.x
-        if detailed:
-            row = {"image": images, "iteration": number} | quality(x, truth, spec)
-            rows.append(pd.DataFrame(row | describe(iterate, problem, prox, weight, method.get("tv", 0.0))))
-    if not detailed:
-        rows.append(pd.DataFrame({"image": images, "iteration": number} | quality(x, truth, spec)))
+        yield x, partial(describe, iterate, problem, prox, weight, method.get("tv", 0.0))
+
+
+def reconstruct(
+    spec: dict[str, Any], measurement: dict[str, np.ndarray], model: str | None, device: torch.device
+) -> tuple[Tensor, pd.DataFrame]:
+    """Run the method; return the reconstructions and a row for each image and iteration. Raises as `iterations` does."""
+    truth = measurement["x"]
+    images = spec["first"] + np.arange(len(truth))
+    if spec["method"].get("solver") == "observation":
+        x = torch.from_numpy(measurement["observed"])
+        x = x.clamp(0, 1) if spec["clip"] else x
+        return x, pd.DataFrame({"image": images, "iteration": 0} | quality(x, truth, spec))
+    rows = []
+    for number, (x, description) in enumerate(iterations(spec, measurement, model, device), 1):
+        rows.append(pd.DataFrame({"image": images, "iteration": number} | quality(x, truth, spec) | description()))
     return x, pd.concat(rows)
 
 
@@ -197,32 +208,27 @@ def summarise(iterations: pd.DataFrame) -> pd.DataFrame:
 
 def main() -> None:
     arguments = parser(__doc__)
-    settings = "operator, seed, first, clip, border, channelwise, method, parameters that override it"
-    arguments.add_argument("--spec", required=True, help=settings)
+    arguments.add_argument("--spec", required=True, help="operator, seed, first, clip, border, channelwise, method")
     arguments.add_argument("--measurement", required=True, help=".npz file of scripts/measure.py")
     arguments.add_argument("--model", help="model.pt, for methods with a learned denoiser")
-    arguments.add_argument("--tuned", type=Path, help="JSON file of scripts/choose.py, whose parameters override the spec's")
+    arguments.add_argument("--tuned", type=Path, help="JSON file of scripts/choose.py: parameters of the method")
     arguments.add_argument("--images", required=True, help="CSV file, a row an image")
-    arguments.add_argument("--iterations", help="CSV file, a row an image and iteration")
-    arguments.add_argument("--arrays", help=".npz file of the reconstructions")
+    arguments.add_argument("--iterations", required=True, help="CSV file, a row an image and iteration")
+    arguments.add_argument("--arrays", required=True, help=".npz file of the reconstructions")
     add_threads(arguments)
     add_device(arguments)
     args = arguments.parse_args()
     spec = read_spec(args.spec, "operator", "seed", "first", "clip", "method")
-    chosen = read_spec(str(args.tuned), "parameters")["parameters"] if args.tuned else {}
-    spec["method"] = overlay(spec["method"], spec.get("parameters", {}) | chosen)
+    if args.tuned:
+        spec["method"] = overlay(spec["method"], read_spec(str(args.tuned), "parameters")["parameters"])
     device = setup_compute(args.threads, args.device)
-    measurement = read_measurement(args.measurement)
     with torch.no_grad():
-        x, iterations = reconstruct(spec, measurement, args.model, device, detailed=args.arrays is not None)
-    tables = {args.images: summarise(iterations), args.iterations: iterations}
-    if args.arrays:
-        with atomic_path(args.arrays, suffix=".npz") as temporary:
-            np.savez_compressed(temporary, x=x.float().cpu().numpy())
-    for path, table in tables.items():
-        if path:
-            with atomic_path(path) as temporary:
-                table.to_csv(temporary, index=False, float_format="%.9g")
+        x, record = reconstruct(spec, read_measurement(args.measurement), args.model, device)
+    with atomic_path(args.arrays, suffix=".npz") as temporary:
+        np.savez_compressed(temporary, x=x.float().cpu().numpy())
+    for path, table in {args.images: summarise(record), args.iterations: record}.items():
+        with atomic_path(path) as temporary:
+            table.to_csv(temporary, index=False, float_format="%.9g")
 
 
 if __name__ == "__main__":

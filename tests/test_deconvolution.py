@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import choose
 import measure
 import reconstruct
+import tune
 
 from lpn.checkpoints import save_model
 from lpn.errors import UserError
@@ -135,14 +136,11 @@ def test_odd_sides_under_a_mosaic(run: Run, data: Path) -> None:
 def test_grid_search_over_data_weight_and_tv(run: Run, data: Path) -> None:
     measurement = measured(run, data, split="validation", images=1)
     points = [{"scale": 0.001, "tv": 0.0}, {"scale": 5.0, "tv": 0.0}]
-    for i, point in enumerate(points):
-        spec = {"operator": BLUR, "seed": 0, "first": 0, "clip": True, "method": METHOD, "parameters": point}
-        file = data / f"{i}.csv"
-        run(reconstruct, "--spec", json.dumps(spec), "--measurement", measurement, "--images", file, "--device", "cpu")
-    grid = json.dumps({"points": points})
-    run(choose, data / "0.csv", data / "1.csv", "--grid", grid, "--output", data / "chosen.json")
+    spec = json.dumps({"operator": BLUR, "seed": 0, "clip": True, "method": METHOD, "points": points})
+    run(tune, "--spec", spec, "--measurement", measurement, "--output", data / "scores.json", "--device", "cpu")
+    run(choose, data / "scores.json", "--output", data / "chosen.json")
     result = json.loads((data / "chosen.json").read_text())
-    scores = [pd.read_csv(data / f"{i}.csv").psnr.mean() for i in range(2)]
+    scores = [score["psnr"] for score in json.loads((data / "scores.json").read_text())]
     assert result["parameters"] == points[int(np.argmax(scores))]
     _, _, x = reconstructed(run, measurement, "--tuned", data / "chosen.json")
     assert psnr(x, np.load(measurement)["x"])[0] == pytest.approx(max(scores), rel=1e-6)

@@ -37,7 +37,7 @@ TABLE = {name: f"Making the table {name}" for name in ("certificates", "laplacia
 MEASURE = {
     f"Measuring {part} of deblur, part {i}" for part, i in (("test images", 0), ("test images", 1), ("validation images", 0))
 }
-TUNE = {*(f"Tuning tv for deblur, grid point {i}" for i in range(2)), "Choosing the parameters of tv for deblur"}
+TUNE = {*(f"Tuning tv for deblur, row {i} of the grid" for i in range(2)), "Choosing the parameters of tv for deblur"}
 COMPARISON, CONVERGENCE = "Drawing the comparison figure of deblur", "Drawing the convergence figure of deblur"
 
 
@@ -123,7 +123,7 @@ EDITS = {
     ),
     "grid search": (
         setting("inverse", "methods", "tv", "tune", "prox.weight", value=[0.05, 0.2]),
-        {"Tuning tv for deblur, grid point 1", "Choosing the parameters of tv for deblur"}
+        {"Tuning tv for deblur, row 1 of the grid", "Choosing the parameters of tv for deblur"}
         | reconstruct("tv")
         | INVERSE_SHOWN,
     ),

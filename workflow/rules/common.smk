@@ -89,7 +89,7 @@ wildcard_constraints:
     prepared=r"[a-z0-9_]+(-\d+)?",
     split="validation|test",
     part=r"\d+",
-    point=r"\d+",
+    row=r"\d+",
 
 
 def canonical(value):
@@ -327,37 +327,39 @@ def on_gpu(wildcards):
     return 1 if method_models(wildcards.experiment, wildcards.method) else 0
 
 
-def method_spec(experiment, method, first):
+def method_spec(experiment, method):
     """Return all that decides a reconstruction but its measurements, its model and its tuned parameters."""
     keys = ("seed", "clip", "border", "channelwise")
     settings = {key: EXPERIMENTS[experiment][key] for key in keys if key in EXPERIMENTS[experiment]}
     settings["operator"] = operator_spec(experiment)
     method = {key: value for key, value in METHODS[experiment][method].items() if key not in ("title", "tune")}
-    return settings | {"first": first, "method": method}
+    return settings | {"method": method}
 
 
 def reconstruction_spec(wildcards):
     """Return the settings of one reconstruction job."""
     first = int(wildcards.part) * images_per_job(wildcards.experiment)
-    return canonical(method_spec(wildcards.experiment, wildcards.method, first))
+    return canonical(method_spec(wildcards.experiment, wildcards.method) | {"first": first})
 
 
-def tuning_grid(experiment, method):
-    """Return the points of a method's grid search."""
-    grid = METHODS[experiment][method].get("tune", {})
-    return {"points": [dict(zip(grid, values)) for values in itertools.product(*grid.values())]}
+def tuning_rows(experiment, method):
+    """Return the points of a method's grid search by rows, each the work of one job: those of a value of the first key."""
+    (key, values), *others = METHODS[experiment][method]["tune"].items()
+    names = [key, *(name for name, _ in others)]
+    rest = list(itertools.product(*(choices for _, choices in others)))
+    return [[dict(zip(names, (value, *choice))) for choice in rest] for value in values]
 
 
 def tuning_spec(wildcards):
-    """Return the settings of one point of a grid search."""
-    point = tuning_grid(wildcards.experiment, wildcards.method)["points"][int(wildcards.point)]
-    return canonical(method_spec(wildcards.experiment, wildcards.method, 0) | {"parameters": point})
+    """Return the settings of one row of a grid search."""
+    points = tuning_rows(wildcards.experiment, wildcards.method)[int(wildcards.row)]
+    return canonical(method_spec(wildcards.experiment, wildcards.method) | {"points": points})
 
 
 def tuning_files(wildcards):
-    """Return the scores of all points of a grid search."""
-    points = range(len(tuning_grid(wildcards.experiment, wildcards.method)["points"]))
-    return expand(OUT / "inverse/{{experiment}}/tuning/{{method}}/{point}.csv", point=points)
+    """Return the scores of all rows of a grid search."""
+    rows = range(len(tuning_rows(wildcards.experiment, wildcards.method)))
+    return expand(OUT / "inverse/{{experiment}}/tuning/{{method}}/{row}.json", row=rows)
 
 
 def chosen_parameters(wildcards):

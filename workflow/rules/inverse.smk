@@ -29,11 +29,11 @@ rule tune:
         measurement=OUT / "inverse/{experiment}/measurements/validation_0.npz",
         kernel=lambda wildcards: kernel_file(wildcards.experiment),
     output:
-        OUT / "inverse/{experiment}/tuning/{method}/{point}.csv",
+        OUT / "inverse/{experiment}/tuning/{method}/{row}.json",
     log:
-        LOGS / "tune/{experiment}_{method}_{point}.log",
+        LOGS / "tune/{experiment}_{method}_{row}.log",
     benchmark:
-        LOGS / "benchmarks/tune_{experiment}_{method}_{point}.tsv"
+        LOGS / "benchmarks/tune_{experiment}_{method}_{row}.tsv"
     conda:
         "../../environment.yml"
     threads: 1
@@ -44,12 +44,12 @@ rule tune:
     params:
         spec=tuning_spec,
         model=lambda wildcards, input: option("model", input.get("model")),
-        code=fingerprint("scripts/reconstruct.py"),
+        code=fingerprint("scripts/tune.py"),
     message:
-        "Tuning {wildcards.method} for {wildcards.experiment}, grid point {wildcards.point}"
+        "Tuning {wildcards.method} for {wildcards.experiment}, row {wildcards.row} of the grid"
     shell:
-        "python scripts/launch.py --gpus {resources.gpu} scripts/reconstruct.py --spec {params.spec:q} --measurement {input.measurement:q} {params.model} "
-        "--images {output:q} --threads {threads} > {log:q} 2>&1"
+        "python scripts/launch.py --gpus {resources.gpu} scripts/tune.py --spec {params.spec:q} --measurement {input.measurement:q} {params.model} "
+        "--output {output:q} --threads {threads} > {log:q} 2>&1"
 
 
 rule choose:
@@ -67,12 +67,11 @@ rule choose:
         mem_mb=1000,
         runtime=5,
     params:
-        grid=lambda wildcards: canonical(tuning_grid(wildcards.experiment, wildcards.method)),
         code=fingerprint("scripts/choose.py"),
     message:
         "Choosing the parameters of {wildcards.method} for {wildcards.experiment}"
     shell:
-        "python scripts/choose.py {input:q} --grid {params.grid:q} --output {output:q} > {log:q} 2>&1"
+        "python scripts/choose.py {input:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule reconstruct:
