@@ -153,7 +153,7 @@ def pgd(
 ) -> Iterator[Iterate]:
     """Plug-and-play proximal gradient descent,  x = prox(x - t grad s ||A x - y||^2);  F has the weight w = 1/t.
 
-    Theorem 4.1 of the LPN paper asks for t < 1 / (2 s ||A||^2); then F never increases. Default: 0.99 times that. A further
+    The LPN paper (section 4) asks for t < 1 / (2 s ||A||^2); then F never increases. Default: 0.99 times that. A further
     proximal operator, such as `box`, makes it three-operator splitting (Davis and Yin 2017, algorithm 1):
 
         x = further(u),    z = prox(2 x - u - t grad s ||A x - y||^2),    u = u + z - x
