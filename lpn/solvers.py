@@ -309,14 +309,22 @@ class ExactProx:
 
     Since z = f(v), f^{-1}(z) = v needs no inversion:  R(z) = <z, v> - 1/2 ||z||^2 - psi(v)  (LPN paper, eq. 3.5), and psi(v)
     is a by-product of f(v). In float32 psi has a relative rounding error of about 1e-7.
+
+    With a strength g below 1 the denoiser is  g f(v) + (1 - g) v, the gradient of the convex  g psi + (1 - g)/2 ||.||^2, so
+    again exactly a prox: that of a weaker R, about g times the network's where f removes little. It stands for the weight
+    that a step or penalty bounded by theory does not allow (relaxed denoisers: Hurault et al., "Convergent plug-and-play
+    with proximal denoiser and unconstrained regularization parameter", 2023).
     """
 
-    def __init__(self, model: LPN | PatchLPN) -> None:
-        self.model = model
+    def __init__(self, model: LPN | PatchLPN, strength: float = 1.0) -> None:
+        self.model, self.strength = model, strength
 
     def __call__(self, v: Tensor) -> Tensor:
-        """Return z = f(v) and keep R(z), (N,), as `regulariser`."""
+        """Return z, the prox of v, and keep R(z), (N,), as `regulariser`."""
         z, potential = self.model.prox_and_potential(v)
+        if self.strength != 1:
+            z = torch.lerp(v, z, self.strength)
+            potential = torch.lerp(_squared(v.double()) / 2, potential.double(), self.strength)
         a, b = z.double(), v.double()
         self.regulariser = (a * b).flatten(1).sum(1) - _squared(a) / 2 - potential
         return z

@@ -88,10 +88,11 @@ def make_prox(
         )
     if not isinstance(network, LPN):
         return in_bf16(network) if config.get("precision") == "bf16" else network
+    strength = config.get("strength", 1.0)
     if network.input_shape == shape:
-        return ExactProx(network)
+        return ExactProx(network, strength)
     patches = PatchLPN(network, config.get("mode", "exact"), config.get("stride"))
-    return ExactProx(patches) if patches.mode == "exact" else patches
+    return ExactProx(patches, strength) if patches.mode == "exact" else patches
 
 
 def in_bf16(network: Denoiser) -> Callable[[Tensor], Tensor]:

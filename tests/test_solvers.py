@@ -192,9 +192,10 @@ def test_bad_steps_are_refused(factor: float) -> None:
         next(pgd(given, box, torch.zeros(2, *SHAPE).double(), step=factor * limit))
 
 
+@pytest.mark.parametrize("strength", [1.0, 0.3])
 @pytest.mark.parametrize("name", OPERATORS)
-def test_pgd_with_a_network_never_increases_its_objective(name: str) -> None:
-    given, prox = problem(name), ExactProx(small_lpn())
+def test_pgd_with_a_network_never_increases_its_objective(name: str, strength: float) -> None:
+    given, prox = problem(name), ExactProx(small_lpn(), strength)
     step = 0.99 / (2 * given.scale * given.operator.norm**2)
     objective = trajectory(given, pgd(given, prox, draw(2, *SHAPE, seed=6)), prox, 1 / step, 60)
     assert (objective.diff(dim=0) <= 1e-12 * objective[0].abs()).all()
@@ -227,6 +228,20 @@ def test_exact_regulariser_equals_that_by_inversion(image: tuple[int, ...]) -> N
     inversion = invert(model, z, tolerance=1e-12)
     assert inversion.converged.all()
     torch.testing.assert_close(prox.regulariser, log_prior(model, z, inversion.y), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.3])
+def test_denoiser_of_any_strength_is_the_prox_of_its_regulariser(strength: float) -> None:
+    """z = prox_R(v) minimises R + 1/2 ||. - v||^2, so with the Jacobian J of z(v), grad_v R(z(v)) = J (v - z)."""
+    model, v = small_lpn(), draw(4, *SHAPE, seed=9).requires_grad_(True)
+    prox = ExactProx(model, strength)
+    z = prox(v)
+    torch.testing.assert_close(z, strength * model(v) + (1 - strength) * v)
+    (gradient,) = torch.autograd.grad(prox.regulariser.sum(), v, retain_graph=True)
+    (expected,) = torch.autograd.grad((z * (v - z).detach()).sum(), v)
+    torch.testing.assert_close(gradient, expected, rtol=1e-9, atol=1e-9)
+    distances = (z[None] - v[:, None]).square().flatten(2).sum(2) / 2  # of v_i to each z_j
+    assert (distances + prox.regulariser).argmin(1).tolist() == [0, 1, 2, 3]
 
 
 def test_gradient_step_finds_the_minimiser() -> None:

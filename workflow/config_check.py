@@ -70,6 +70,11 @@ def _model_problems(model: dict[str, Any], models: dict[str, Any]) -> list[str]:
     return problems
 
 
+def _is_lpn(prox: dict[str, Any], models: dict[str, Any]) -> bool:
+    """Return whether a method's denoiser is a learned proximal network."""
+    return models.get(prox.get("model"), {"network": {}})["network"].get("name") in LPNS
+
+
 def _method_problems(key: str, method: dict[str, Any], data: str, models: dict[str, Any]) -> list[str]:
     """Return what is wrong with one method of an experiment on `data`, after merging."""
     if "solver" not in method or "title" not in method:
@@ -86,8 +91,10 @@ def _method_problems(key: str, method: dict[str, Any], data: str, models: dict[s
         f"key '{key}.{name}' is none of the solver {method['solver']}."
         for name in sorted((method.keys() | tuned) - needed - optional - METHOD_KEYS)
     ]
-    if "precision" in prox and models.get(prox.get("model"), {}).get("network", {}).get("name") in (None, *LPNS):
+    if "precision" in prox and ("name" in prox or _is_lpn(prox, models)):
         problems.append(f"key '{key}.prox.precision' is for models of unconstrained networks alone.")
+    if "strength" in prox and (prox.get("mode") == "paper" or not _is_lpn(prox, models)):
+        problems.append(f"key '{key}.prox.strength' is for learned proximal networks in exact mode alone.")
     if "model" in prox and prox["model"] not in models:
         problems.append(f"key '{key}.prox.model' names the model '{prox['model']}', which does not exist.")
     elif "model" in prox and models[prox["model"]]["network"].get("channels", 1) != CHANNELS[data]:

@@ -133,6 +133,7 @@ def test_every_key_is_explained_to_people() -> None:
         ({"inverse": {"experiments": {"deblur": {"methods": {"x": {}}}}}}, r"deblur\.methods\.x' has no 'solver'"),
         ({"inverse": {"methods": {"lpn": {"prox": {"model": "x"}}}}}, r"lpn\.prox\.model' names the model 'x'"),
         ({"inverse": {"methods": {"lpn": {"prox": {"model": "mnist"}}}}}, r"takes images of another number of channels"),
+        ({"inverse": {"methods": {"dncnn": {"prox": {"strength": 0.5}}}}}, r"prox\.strength' is for learned proximal"),
         ({"inverse": {"methods": {"lpn": {"prox": {"name": "tv"}}}}}, r"either a 'model' or a classical denoiser"),
         ({"inverse": {"experiments": {"deblur": {"operator": {"kernl": 1}}}}}, r"unknown key 'kernl'"),
         (
