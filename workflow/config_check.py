@@ -93,7 +93,8 @@ def _method_problems(key: str, method: dict[str, Any], data: str, models: dict[s
     ]
     if "precision" in prox and ("name" in prox or _is_lpn(prox, models)):
         problems.append(f"key '{key}.prox.precision' is for models of unconstrained networks alone.")
-    if "strength" in prox and (prox.get("mode") == "paper" or not _is_lpn(prox, models)):
+    weakened = "strength" in prox or "prox.strength" in method.get("tune", {})
+    if weakened and (prox.get("mode") == "paper" or not _is_lpn(prox, models)):
         problems.append(f"key '{key}.prox.strength' is for learned proximal networks in exact mode alone.")
     if "model" in prox and prox["model"] not in models:
         problems.append(f"key '{key}.prox.model' names the model '{prox['model']}', which does not exist.")
