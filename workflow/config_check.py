@@ -70,9 +70,9 @@ def _model_problems(model: dict[str, Any], models: dict[str, Any]) -> list[str]:
     return problems
 
 
-def _is_lpn(prox: dict[str, Any], models: dict[str, Any]) -> bool:
-    """Return whether a method's denoiser is a learned proximal network."""
-    return models.get(prox.get("model"), {"network": {}})["network"].get("name") in LPNS
+def is_lpn(name: str | None, models: dict[str, Any]) -> bool:
+    """Return whether a name is that of a model, and the model a learned proximal network."""
+    return name in models and models[name]["network"]["name"] in LPNS
 
 
 def _method_problems(key: str, method: dict[str, Any], data: str, models: dict[str, Any]) -> list[str]:
@@ -91,10 +91,10 @@ def _method_problems(key: str, method: dict[str, Any], data: str, models: dict[s
         f"key '{key}.{name}' is none of the solver {method['solver']}."
         for name in sorted((method.keys() | tuned) - needed - optional - METHOD_KEYS)
     ]
-    if "precision" in prox and ("name" in prox or _is_lpn(prox, models)):
+    if "precision" in prox and ("name" in prox or is_lpn(prox["model"], models)):
         problems.append(f"key '{key}.prox.precision' is for models of unconstrained networks alone.")
     weakened = "strength" in prox or "prox.strength" in method.get("tune", {})
-    if weakened and (prox.get("mode") == "paper" or not _is_lpn(prox, models)):
+    if weakened and (prox.get("mode") == "paper" or not is_lpn(prox.get("model"), models)):
         problems.append(f"key '{key}.prox.strength' is for learned proximal networks in exact mode alone.")
     if "model" in prox and prox["model"] not in models:
         problems.append(f"key '{key}.prox.model' names the model '{prox['model']}', which does not exist.")

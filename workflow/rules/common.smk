@@ -12,8 +12,7 @@ sys.path[:0] = [str(workflow.basedir), str(ROOT)]
 os.environ.update(PYTHONPATH=str(ROOT))  # jobs find the package in any environment
 
 from code_fingerprint import fingerprint
-from config_check import LPNS as LPN_NETWORKS
-from config_check import check_config, merge, prune
+from config_check import check_config, is_lpn, merge, prune
 
 prune(config)
 check_config(config, Path(workflow.basedir) / "schemas/config.schema.yaml")
@@ -32,11 +31,6 @@ PERTURBATIONS = list(config["mnist"]["perturbations"])
 EXPERIMENTS = config["inverse"]["experiments"]
 
 
-def is_lpn(model):
-    """Return whether a model's network is a learned proximal network."""
-    return config["models"][model]["network"]["name"] in LPN_NETWORKS
-
-
 def methods(experiment):
     """Return the methods of an experiment by name: the shared settings overlaid with the experiment's own.
 
@@ -48,7 +42,7 @@ def methods(experiment):
 
     def kind(name):
         model = merged[name].get("prox", {}).get("model")
-        return (merged[name]["solver"] != "observation", model is not None, model is not None and is_lpn(model))
+        return (merged[name]["solver"] != "observation", model is not None, is_lpn(model, config["models"]))
 
     return {name: merged[name] for name in sorted(merged, key=kind)}
 
@@ -75,7 +69,7 @@ def used_models():
 MODELS = used_models()
 IMPORTED = [name for name in MODELS if "source" in config["models"][name]]
 TRAINED = [name for name in MODELS if name not in IMPORTED]
-LPNS = [name for name in MODELS if is_lpn(name)]
+LPNS = [name for name in MODELS if is_lpn(name, config["models"])]
 RESULT_TABLES = sorted({experiment["table"] for experiment in EXPERIMENTS.values()})
 TABLES = ["certificates", "laplacian", "mnist", *RESULT_TABLES, "published"]
 
