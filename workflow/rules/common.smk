@@ -338,10 +338,9 @@ def reconstruction_spec(wildcards):
 
 def tuning_rows(experiment, method):
     """Return the points of a method's grid search by rows, each the work of one job: those of a value of the first key."""
-    (key, values), *others = METHODS[experiment][method]["tune"].items()
-    names = [key, *(name for name, _ in others)]
-    rest = list(itertools.product(*(choices for _, choices in others)))
-    return [[dict(zip(names, (value, *choice))) for choice in rest] for value in values]
+    grid = METHODS[experiment][method]["tune"]
+    first, *others = [[(key, value) for value in values] for key, values in grid.items()]
+    return [[dict(point) for point in itertools.product([choice], *others)] for choice in first]
 
 
 def tuning_spec(wildcards):
