@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from _cli import add_device, add_threads, parser, read_spec, setup_compute
+from _cli import add_device, add_threads, parser, read_spec, setup_compute, use_bf16
 from torch import Tensor
 from tqdm import tqdm
 
@@ -87,7 +87,7 @@ def make_prox(
             f"{model} takes inputs of shape {network.input_shape} (None: any); the images of this problem have {shape}."
         )
     if not isinstance(network, LPN):
-        return in_bf16(network) if config.get("precision") == "bf16" else network
+        return in_bf16(network) if use_bf16(config, device) else network
     strength = config.get("strength", 1.0)
     if network.input_shape == shape:
         return ExactProx(network, strength)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from _cli import add_device, add_threads, parser, read_spec, setup_compute
+from _cli import add_device, add_threads, parser, read_spec, setup_compute, use_bf16
 
 from lpn.checkpoints import load_model, read_checkpoint, save_model
 from lpn.data import centre, image_batches, laplace_batches, load_images, to_tensor
@@ -111,7 +111,7 @@ def make_trainer(spec: dict[str, Any], data: str | None, init: str | None, devic
         seed=spec["seed"],
         clip=spec.get("clip_noisy", False),
         weight_decay=spec.get("weight_decay", 0.0),
-        bf16=spec.get("precision", "fp32") == "bf16",
+        bf16=use_bf16(spec, device),
         compile=spec.get("compile", False),
         first_step=first_step,
         identity=" ".join(identity),
