@@ -71,15 +71,13 @@ def use_bf16(settings: dict[str, Any], device: "torch.device") -> bool:
 
     if settings.get("precision") != "bf16":
         return False
-    on_gpu = device.type == "cuda"
-    if (
-        torch.cuda.is_bf16_supported(including_emulation=False)
-        if on_gpu
-        else torch.cpu.get_capabilities().get("avx512_bf16")
-    ):
-        return True
-    print("this processor has no bfloat16 instructions: 'precision: bf16' is computed in fp32", flush=True)
-    return False
+    if device.type == "cuda":
+        supported = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        supported = torch.cpu.get_capabilities().get("avx512_bf16", False)
+    if not supported:
+        print("this processor has no bfloat16 instructions: 'precision: bf16' is computed in fp32", flush=True)
+    return supported
 
 
 def read_spec(text: str, *keys: str) -> dict[str, Any]:
