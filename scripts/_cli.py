@@ -65,7 +65,7 @@ def setup_compute(threads: int, device: str) -> "torch.device":
 def use_bf16(settings: dict[str, Any], device: "torch.device") -> bool:
     """Tell whether to compute in bfloat16: where `precision` is bf16 and the device has instructions for it.
 
-    A CPU without them emulates bfloat16, up to 17 times slower than fp32: fp32 takes its place there, and the log says so.
+    A CPU without them emulates bfloat16, up to 13 times slower than fp32: fp32 takes its place there, and the log says so.
     """
     import torch
 
