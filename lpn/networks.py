@@ -273,7 +273,7 @@ class ScalarLPN(LPN):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return f(x) for x of shape (N, 1); see `LPN.forward`."""
-        if x.requires_grad or x.shape[1:] != self.input_shape:
+        if x.requires_grad or x.shape[1:] != self.input_shape or torch.is_autocast_enabled(x.device.type):
             return super().forward(x)
         layers = [(lin.weight, res.weight, res.bias) for lin, res in zip(self.lin[1:-1], self.res, strict=False)]
         ends = (self.lin[0].weight, self.lin[-1].weight, self.res[-1].weight)
