@@ -106,7 +106,9 @@ def image_batches(
     augment: str | None = None,
     share: Share = WHOLE,
 ) -> Callable[[int], Tensor]:
-    """Return step -> (batch_size, C, patch, patch) float32 images in [0, 1], in a new random order every epoch.
+    """Return step -> (batch_size, C, patch, patch) float32 images, in a new random order every epoch.
+
+    They are in [0, 1], but for those of the augmentation `ranges`.
 
     Crops and augmentation of an image depend on the step and its place in the batch alone.
 
@@ -175,6 +177,18 @@ def _colours(image: Tensor, patch: int, crops: int, draws: np.random.Generator) 
     return _flips(image[torch.from_numpy(draws.permutation(len(image)))], patch, crops, draws)
 
 
+def _ranges(image: Tensor, patch: int, crops: int, draws: np.random.Generator) -> Tensor:
+    """Take random crops as `_flips`, at p .5 each with contrast changed by a factor in [.5, 1.5] and shifted by up to .5.
+
+    What an LPN has seen nothing of outside [0, 1] its regulariser may well prefer: without a box, algorithms drift there.
+    """
+    patches = _flips(image, patch, crops, draws)
+    contrast = np.where(draws.random(crops) < 0.5, draws.uniform(0.5, 1.5, crops), 1.0)
+    shift = np.where(draws.random(crops) < 0.5, draws.uniform(-0.5, 0.5, crops), 0.0)
+    contrast, shift = (torch.from_numpy(change).float().view(-1, 1, 1, 1) for change in (contrast, shift))
+    return 0.5 + contrast * (patches - 0.5) + shift
+
+
 def _ct(image: Tensor, patch: int, crops: int, draws: np.random.Generator) -> Tensor:
     """Augment a CT slice (1, H, W) as the LPN paper does (its section E), then crop.
 
@@ -214,4 +228,10 @@ def _jitter(patch: Tensor, draws: np.random.Generator) -> Tensor:
     return patch
 
 
-AUGMENTATIONS: dict[str | None, Callable[..., Tensor]] = {None: _crops, "flips": _flips, "colours": _colours, "ct": _ct}
+AUGMENTATIONS: dict[str | None, Callable[..., Tensor]] = {
+    None: _crops,
+    "flips": _flips,
+    "colours": _colours,
+    "ranges": _ranges,
+    "ct": _ct,
+}

@@ -350,6 +350,21 @@ def test_colours_change_order_and_scale() -> None:
     assert whole.shape == (1, 3, 48, 48)
 
 
+def test_ranges_change_contrast_and_brightness() -> None:
+    image = np.broadcast_to(np.arange(48, dtype=np.uint8) * 5, (1, 1, 48, 48))
+    batches = [image_batches(image, 8, 0, patch=16, crops=8, augment="ranges") for _ in range(2)]
+    patches = torch.cat([batches[0](step) for step in range(30)])
+    assert torch.equal(patches[24:32], batches[1](3))
+    # a linear ramp keeps being one, in a direction of its own
+    steps = torch.cat([patches.diff(dim=axis).abs().flatten(1).amax(1)[:, None] for axis in (2, 3)], 1).amax(1)
+    contrast = steps * 255 / 5
+    assert contrast.min() > 0.49
+    assert contrast.max() < 1.51
+    assert 0.4 < ((contrast - 1).abs() < 1e-4).float().mean() < 0.6
+    assert patches.min() < -0.1
+    assert patches.max() > 1.1
+
+
 def test_misfits_of_batches() -> None:
     images = np.zeros((3, 1, 16, 16), np.uint8)
     with pytest.raises(UserError, match="does not divide"):
