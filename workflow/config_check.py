@@ -35,6 +35,14 @@ SOLVER_KEYS = {  # of each solver: what it needs, what it may have
     "pgd": (set(), {"step", "box"}),
     "pdhg": (set(), {"step", "dual_step", "tv", "relaxation"}),
 }
+PROX_KEYS = {  # of each denoiser, besides its name or model and clip
+    "LPNs": {"mode", "stride", "strength"},
+    "other networks": {"precision"},
+    "tv": {"weight", "iterations"},
+    "wavelet": {"weight", "family", "levels"},
+    "bm3d": {"sigma"},
+    "nlm": {"sigma", "patch", "window"},
+}
 METHOD_KEYS = {"title", "solver", "prox", "scale", "tolerance", "cg_iterations", "iterations", "stop", "tune"}
 TEST_ONLY = ("set11", "mcmaster", "kodak")  # data without training and validation images
 
@@ -57,6 +65,8 @@ def _model_problems(model: dict[str, Any], models: dict[str, Any]) -> list[str]:
         problems.append("patch' is the side of training patches: for dncnn and gradient_step, and for these alone.")
     if network["name"] == "gradient_step" and model.get("patch", 0) % 2:
         problems.append("patch' must be even for gradient_step.")
+    if network["name"] == "gradient_step" and model.get("compile"):
+        problems.append("compile' is not for gradient_step, which is differentiated twice: torch.compile can't.")
     if model["batch_size"] % model.get("crops", 1):
         problems.append("batch_size' must be a multiple of 'crops'.")
     start = models.get(model.get("init"), model)
@@ -81,8 +91,9 @@ def _method_problems(key: str, method: dict[str, Any], data: str, models: dict[s
         return [f"key '{key}' has no 'solver' or no 'title', and 'inverse.methods' has none of that name."]
     if method["solver"] == "observation":
         return []
-    prox, problems = method.get("prox", {}), []
-    tuned = {name for name in method.get("tune", {}) if not name.startswith("prox.")}
+    prox, tune, problems = method.get("prox", {}), method.get("tune", {}), []
+    tuned = {name for name in tune if not name.startswith("prox.")}
+    tuned_prox = {name.removeprefix("prox.") for name in tune.keys() - tuned}
     if ("model" in prox) == ("name" in prox):
         return [f"key '{key}.prox' must name either a 'model' or a classical denoiser ('name')."]
     needed, optional = SOLVER_KEYS[method["solver"]]
@@ -91,14 +102,16 @@ def _method_problems(key: str, method: dict[str, Any], data: str, models: dict[s
         f"key '{key}.{name}' is none of the solver {method['solver']}."
         for name in sorted((method.keys() | tuned) - needed - optional - METHOD_KEYS)
     ]
-    if "precision" in prox and ("name" in prox or is_lpn(prox["model"], models)):
-        problems.append(f"key '{key}.prox.precision' is for models of unconstrained networks alone.")
-    weakened = "strength" in prox or "prox.strength" in method.get("tune", {})
-    if weakened and (prox.get("mode") == "paper" or not is_lpn(prox.get("model"), models)):
-        problems.append(f"key '{key}.prox.strength' is for learned proximal networks in exact mode alone.")
     if "model" in prox and prox["model"] not in models:
-        problems.append(f"key '{key}.prox.model' names the model '{prox['model']}', which does not exist.")
-    elif "model" in prox and models[prox["model"]]["network"].get("channels", 1) != CHANNELS[data]:
+        return [*problems, f"key '{key}.prox.model' names the model '{prox['model']}', which does not exist."]
+    kind = prox.get("name") or ("LPNs" if is_lpn(prox["model"], models) else "other networks")
+    problems += [
+        f"key '{key}.prox.{name}' is none of {kind}, which have {', '.join(sorted(PROX_KEYS[kind]))}."
+        for name in sorted((prox.keys() | tuned_prox) - PROX_KEYS[kind] - {"name", "model", "clip"})
+    ]
+    if prox.get("mode") == "paper" and "strength" in prox.keys() | tuned_prox:
+        problems.append(f"key '{key}.prox.strength' is for learned proximal networks in exact mode alone.")
+    if "model" in prox and models[prox["model"]]["network"].get("channels", 1) != CHANNELS[data]:
         problems.append(f"key '{key}.prox.model': '{prox['model']}' takes images of another number of channels than {data}.")
     return problems
 

@@ -16,7 +16,7 @@ from .conftest import ROOT, TINY, Project
 
 sys.path.insert(0, str(ROOT / "workflow"))
 
-from config_check import CHANNELS, DATA_NETWORKS, LPNS, METHOD_KEYS, SOLVER_KEYS, check_config, prune
+from config_check import CHANNELS, DATA_NETWORKS, LPNS, METHOD_KEYS, PROX_KEYS, SOLVER_KEYS, check_config, prune
 
 from lpn.data import AUGMENTATIONS
 from lpn.denoisers import DENOISERS
@@ -25,6 +25,7 @@ from lpn.operators import OPERATORS
 from lpn.solvers import SOLVERS
 from lpn.sources import DATASETS
 
+NEW = {"network": {"name": "lpn_28"}, "data": "mnist", "sigma": 0.1}  # what is needed beside a source
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 
 
@@ -59,6 +60,10 @@ def test_configurations_know_what_the_package_has() -> None:
     assert CHANNELS.keys() == DATASETS.keys() - DATA_NETWORKS.keys() - {"kernels"}
     assert names(method["solver"]) == SOLVERS.keys() | {"observation"}
     assert names(method["prox"]["properties"]["name"]) == DENOISERS.keys()
+    assert {name: set(inspect.signature(denoiser).parameters) for name, denoiser in DENOISERS.items()} == {
+        name: keys for name, keys in PROX_KEYS.items() if name in DENOISERS
+    }
+    assert set(method["prox"]["properties"]) == {"name", "model", "clip"}.union(*PROX_KEYS.values())
     assert names(experiment["operator"]["properties"]["name"]) == OPERATORS.keys()
     for name, (needed, optional) in SOLVER_KEYS.items():
         options = [p for p in inspect.signature(SOLVERS[name]).parameters.values() if p.kind is p.KEYWORD_ONLY]
@@ -133,7 +138,23 @@ def test_every_key_is_explained_to_people() -> None:
         ({"inverse": {"experiments": {"deblur": {"methods": {"x": {}}}}}}, r"deblur\.methods\.x' has no 'solver'"),
         ({"inverse": {"methods": {"lpn": {"prox": {"model": "x"}}}}}, r"lpn\.prox\.model' names the model 'x'"),
         ({"inverse": {"methods": {"lpn": {"prox": {"model": "mnist"}}}}}, r"takes images of another number of channels"),
-        ({"inverse": {"methods": {"dncnn": {"prox": {"strength": 0.5}}}}}, r"prox\.strength' is for learned proximal"),
+        (
+            {"inverse": {"methods": {"dncnn": {"prox": {"strength": 0.5}}}}},
+            r"prox\.strength' is none of other networks, which have precision",
+        ),
+        ({"inverse": {"methods": {"lpn": {"prox": {"sigma": 0.5}}}}}, r"lpn\.prox\.sigma' is none of LPNs, which have mode"),
+        ({"inverse": {"methods": {"tv": {"tune": {"prox.sigma": [1]}}}}}, r"tv\.prox\.sigma' is none of tv, which have"),
+        ({"inverse": {"methods": {"tv": {"tune": {"scale": [0, 1]}}}}}, r"tv\.tune\.scale\.0': 0 is less than or equal to"),
+        ({"inverse": {"methods": {"lpn": {"tune": {"prox.strength": [2]}}}}}, r"prox\.strength\.0': 2 is greater than"),
+        (
+            {"inverse": {"methods": {"lpn": {"prox": {"strength": 0.5, "mode": "paper"}}}}},
+            r"prox\.strength' is for learned proximal networks in exact mode",
+        ),
+        ({"models": {"new": NEW}}, r"'models\.new': 'seed' .* 'batch_size' .* 'phases' .* 'validation_images'"),
+        (
+            {"models": {"dncnn": {"network": {"name": "gradient_step"}, "patch": 8, "compile": True}}},
+            r"dncnn\.compile' is not for gradient_step",
+        ),
         ({"inverse": {"methods": {"lpn": {"prox": {"name": "tv"}}}}}, r"either a 'model' or a classical denoiser"),
         ({"inverse": {"experiments": {"deblur": {"operator": {"kernl": 1}}}}}, r"unknown key 'kernl'"),
         (
@@ -159,6 +180,29 @@ def test_faults_are_named(update: dict, message: str) -> None:
     with pytest.raises(SystemExit, match=message) as info:
         check_config(merged(TINY, update), SCHEMA)
     assert "config/README.md" in str(info.value)
+
+
+def test_a_model_from_a_source_needs_no_schedule() -> None:
+    check_config(merged(TINY, {"models": {"new": NEW | {"source": "https://example.org/model.pt"}}}), SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in ROOT.rglob("*.yaml") if not {".venv", ".snakemake", "results", "logs", "data"} & {*path.parts}],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_no_key_is_given_twice(path: Path) -> None:
+    """YAML keeps the last of two values of one key and says nothing."""
+
+    def check(node: yaml.Node) -> None:
+        children = [child for pair in node.value for child in pair] if isinstance(node, yaml.MappingNode) else []
+        names = [key.value for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
+        assert len(names) == len(set(names)), f"{node.start_mark}: {names}"
+        for child in node.value if isinstance(node, yaml.SequenceNode) else children:
+            check(child)
+
+    for document in yaml.compose_all(path.read_text()):
+        check(document)
 
 
 def test_null_switches_off() -> None:
