@@ -187,6 +187,16 @@ def test_exactly_the_dependent_jobs_rerun(finished: Project, name: str) -> None:
                 path.write_bytes(content)
 
 
+def test_other_metrics_redraw_the_figure_that_prints_them(finished: Project) -> None:
+    path = finished.folder / "results/tiny/inverse/deblur/lpn/0.csv"
+    original = path.read_bytes()
+    try:
+        path.write_bytes(original.replace(b"psnr", b"PSNR"))
+        assert finished.planned() == {COMPARISON, TABLE["deblurring"], PROVENANCE}
+    finally:
+        path.write_bytes(original)
+
+
 def test_every_artifact_is_there_and_labelled(finished: Project) -> None:
     results = finished.folder / "results/tiny"
     figures = {path.name for path in (results / "figures").iterdir()}

@@ -391,12 +391,9 @@ def inverse_figure_files(wildcards):
     if wildcards.kind == "tuning":
         return expand(OUT / "inverse" / experiment / "tuning/{method}.json", method=scale_searches(experiment))
     folder = OUT / "inverse" / experiment
-    names = [*METHODS[experiment], "measurements"]
-    return [
-        folder / name / (f"test_{part}.npz" if name == "measurements" else f"{part}.npz")
-        for name in names
-        for part in shown_parts(experiment)
-    ]
+    shown = shown_parts(experiment)
+    results = expand(folder / "{method}/{part}{kind}", method=METHODS[experiment], part=shown, kind=[".npz", ".csv"])
+    return results + expand(folder / "measurements/test_{part}.npz", part=shown)
 
 
 def inverse_figure_spec(wildcards):
