@@ -43,6 +43,8 @@ def lease(number: int, gpus: list[str], folder: Path) -> dict[str, IO[str]]:
     One job collects at a time: two that held one of two GPUs each would wait for the other's for ever.
     """
     held: dict[str, IO[str]] = {}
+    if not number:
+        return held
     with wait_for_lock(folder / "turn"):
         while True:
             for gpu in gpus:

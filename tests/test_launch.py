@@ -74,6 +74,19 @@ def test_jobs_see_what_they_ask_for(machine: Path) -> None:
     assert "error: 3 GPUs are asked for (resource 'gpu'), but there are 2" in (machine / "stderr").read_text()
 
 
+def test_jobs_without_gpus_do_not_queue(machine: Path) -> None:
+    running = start(machine, 2, 600)
+    while not seen(machine):
+        time.sleep(0.05)
+    waiting = start(machine, 1)
+    time.sleep(1)  # until it collects
+    assert start(machine, 0).wait(60) == 0
+    assert waiting.poll() is None
+    for job in (waiting, running):
+        job.kill()
+        job.wait()
+
+
 def test_without_gpus_jobs_run_on_the_cpu(machine: Path) -> None:
     (machine / "nvidia-smi").unlink()
     assert start(machine, 1, CUDA_VISIBLE_DEVICES="untouched").wait(60) == 0
