@@ -160,6 +160,8 @@ def read_kernel(path: str, number: int = 0) -> Tensor:
         kernels = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"the blur kernel {path} can't be read as a NumPy array ({error}).") from error
+    if not isinstance(kernels, np.ndarray) or kernels.ndim < 2:
+        raise UserError(f"the blur kernel {path} must be one array (a, b) or a stack of them (n, a, b), saved by np.save.")
     kernels = kernels.reshape(-1, *kernels.shape[-2:])
     if kernels.ndim != 3 or not 0 <= number < len(kernels):
         raise UserError(f"config key 'operator.number' is {number}; {path} holds {len(kernels)} kernels, counted from 0.")

@@ -5,6 +5,8 @@ import json
 import os
 import platform
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,17 @@ def add_threads(arguments: argparse.ArgumentParser) -> None:
 def add_device(arguments: argparse.ArgumentParser) -> None:
     """Add --device."""
     arguments.add_argument("--device", default="auto", help="auto (default: CUDA where there is one), cpu, cuda, cuda:1")
+
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def git(*arguments: str) -> bytes | None:
+    """Return the output of a git command about the project; None where it fails, as without git or a repository."""
+    if not shutil.which("git"):
+        return None
+    run = subprocess.run(["git", *arguments], cwd=ROOT, check=False, capture_output=True)
+    return run.stdout if run.returncode in (0, 1) else None  # 1: there are differences
 
 
 MACHINE = "machine: "  # begins the line of a log that names the machine of the job
@@ -83,22 +96,33 @@ def use_bf16(settings: dict[str, Any], device: "torch.device") -> bool:
 def read_spec(text: str, *keys: str) -> dict[str, Any]:
     """Read a job's settings: JSON text, or the path of a JSON or YAML file. They must have these keys."""
     spec = _read(text)
+    if not isinstance(spec, dict):
+        raise UserError(f"the settings {text} must be a mapping of keys to values.")
     if missing := [key for key in keys if key not in spec]:
         raise UserError(f"the settings lack the keys {', '.join(missing)}; they need {', '.join(keys)}.")
     return spec
 
 
-def _read(text: str) -> dict[str, Any]:
+def _read(text: str) -> Any:
     is_json = text.lstrip().startswith("{")
     try:
         content = text if is_json else Path(text).read_text()
-        if is_json or text.endswith(".json"):  # not as YAML, to which 1e-6 is a string
+        if is_json or text.endswith(".json"):
             return json.loads(content)
-        import yaml
-
-        try:
-            return yaml.safe_load(content)
-        except yaml.YAMLError as error:
-            raise UserError(f"the settings {text} are no valid YAML: {error}.") from error
+        return _read_yaml(content, text)
     except (OSError, ValueError) as error:
         raise UserError(f"the settings {'' if is_json else text} can't be read: {error}.") from error
+
+
+def _read_yaml(content: str, path: str) -> Any:
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """YAML with the numbers of YAML 1.2; to PyYAML 1e-3 is a string."""
+
+    number = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+.0123456789"))
+    try:
+        return yaml.load(content, Loader)
+    except yaml.YAMLError as error:
+        raise UserError(f"the settings {path} are no valid YAML: {error}.") from error

@@ -8,19 +8,18 @@ example:
 """
 
 import json
+import os
 import shutil
-import subprocess
 import zipfile
 from pathlib import Path
 from typing import Any
 
-from _cli import parser
+from _cli import ROOT, git, parser
 from verify_archive import METADATA
 
 from lpn.errors import UserError, run_cli
 from lpn.files import atomic_path, checksum
 
-ROOT = Path(__file__).resolve().parent.parent
 CODE = ("lpn", "scripts", "workflow", "config", "tests")
 LEFT_OUT = {".npz", ".npy"}  # made again from models and data
 TYPES = {
@@ -38,15 +37,9 @@ TYPES = {
 
 def code_files() -> dict[str, Path]:
     """Return the files of the project by name: all that git does not ignore, without a repository the known folders."""
-    run = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    if run.returncode == 0:
-        paths = [ROOT / name for name in run.stdout.split("\0") if name]
+    known = git("ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    if known is not None:
+        paths = [ROOT / os.fsdecode(name) for name in known.split(b"\0") if name]
     else:
         inside = [path for folder in CODE for path in sorted((ROOT / folder).rglob("*")) if "__pycache__" not in path.parts]
         paths = [*sorted(ROOT.iterdir()), *inside]

@@ -29,6 +29,8 @@ def main() -> None:
     add_device(arguments)
     args = arguments.parse_args()
     spec = read_spec(args.spec, "data", "points", "lanczos_steps", "inversion_tolerance", "seed")
+    if (spec["data"] == "laplace") != (args.data is None):
+        raise UserError("--data names the folder of the prepared test images; it is needed for all data but laplace.")
     device = setup_compute(args.threads, args.device)
     model = load_model(args.model).to(device)
     if spec["data"] == "laplace":

@@ -183,6 +183,16 @@ TABLES = {
 }
 
 
+LATEX = {"_": r"\_", "%": r"\%", "#": r"\#", "&": r"\&", "|": r"\textbar{}"}
+
+
+def escape_latex(text: str) -> str:
+    """Return text for LaTeX; what stands between $ signs is mathematics and left alone."""
+    parts = text.split("$")
+    parts[::2] = [part.translate(str.maketrans(LATEX)) for part in parts[::2]]
+    return "$".join(parts)
+
+
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write `table` as CSV at `path`, and as Markdown and LaTeX beside it."""
     write_text(path, table.to_csv(index=False, float_format="%.6g"))
@@ -190,10 +200,8 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
     shown = shown.astype(object).where(table.notna(), "")
     markdown = shown.map(lambda value: str(value).replace("|", r"\|"))
     write_text(path.with_suffix(".md"), markdown.to_markdown(index=False, disable_numparse=True) + "\n")
-    latex = shown.map(lambda value: str(value).replace("|", r"\textbar{}")).to_latex(index=False, escape=False)
-    for plain, escaped in {"_": r"\_", "%": r"\%", "#": r"\#"}.items():
-        latex = latex.replace(plain, escaped)
-    write_text(path.with_suffix(".tex"), latex)
+    shown = shown.rename(columns=escape_latex).map(lambda value: escape_latex(str(value)))
+    write_text(path.with_suffix(".tex"), shown.to_latex(index=False, escape=False))
 
 
 def main() -> None:

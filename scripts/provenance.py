@@ -11,35 +11,25 @@ example:
 import datetime
 import hashlib
 import importlib.metadata
+import os
 import platform
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import yaml
-from _cli import MACHINE, describe_machine, parser, read_spec
+from _cli import MACHINE, ROOT, describe_machine, git, parser, read_spec
 
 from lpn.errors import run_cli
-from lpn.files import checksum, write_json, write_text
-
-ROOT = Path(__file__).resolve().parent.parent
+from lpn.files import atomic_path, checksum, write_json, write_text
 
 
-def git(*arguments: str) -> str | None:
-    """Return the output of a git command, or None where it fails, as outside a git repository."""
-    if not shutil.which("git"):
-        return None
-    run = subprocess.run(["git", *arguments], cwd=ROOT, check=False, capture_output=True, text=True)
-    return run.stdout if run.returncode in (0, 1) else None  # 1: there are differences
-
-
-def uncommitted() -> str:
+def uncommitted() -> bytes:
     """Return a patch of all changes since the last commit, files that git does not know yet among them."""
-    new = (git("ls-files", "-z", "--others", "--exclude-standard") or "").split("\0")[:-1]
-    patches = [git("diff", "HEAD", "--binary"), *(git("diff", "--binary", "--no-index", "/dev/null", name) for name in new)]
-    return "".join(patch or "" for patch in patches)
+    new = (git("ls-files", "-z", "--others", "--exclude-standard") or b"").split(b"\0")[:-1]
+    untracked = (git("diff", "--binary", "--no-index", "/dev/null", os.fsdecode(name)) for name in new)
+    patches = [git("diff", "HEAD", "--binary"), *untracked]
+    return b"".join(patch or b"" for patch in patches)
 
 
 def seeds(config: dict[str, Any], place: str = "") -> dict[str, int]:
@@ -116,8 +106,8 @@ def main() -> None:
         "label": config["label"],
         "recorded": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "git": {
-            "commit": (git("rev-parse", "HEAD") or "").strip() or None,
-            "dirty": bool((git("status", "--porcelain") or "").strip()),
+            "commit": (git("rev-parse", "HEAD") or b"").decode().strip() or None,
+            "dirty": bool(git("status", "--porcelain")),
         },
         "lock": hashlib.sha256(lock.encode()).hexdigest(),
         "packages": {d.name: d.version for d in sorted(importlib.metadata.distributions(), key=lambda d: d.name.lower())},
@@ -130,7 +120,8 @@ def main() -> None:
     }
     write_text(args.output / "config.yaml", yaml.safe_dump(config, sort_keys=False))
     write_text(args.output / "requirements.lock", lock)
-    write_text(args.output / "changes.patch", uncommitted())
+    with atomic_path(args.output / "changes.patch") as temporary:
+        temporary.write_bytes(uncommitted())
     write_text(args.output / "jobs.csv", jobs.to_csv(index=False))
     write_text(args.output / "provenance.md", summary(record, jobs))
     write_json(args.output / "provenance.json", record)

@@ -149,8 +149,13 @@ def describe(
 
 
 def quality(x: Tensor, truth: np.ndarray, spec: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Return PSNR and SSIM of each image, without the border and channel by channel where the spec says so."""
+    """Return PSNR and SSIM of each image, without the border and channel by channel where the spec says so.
+
+    Raises UserError where the border leaves less of the images than the SSIM's window of 7x7 pixels.
+    """
     border = spec.get("border", 0)
+    if min(truth.shape[-2:]) - 2 * border < 7:
+        raise UserError(f"config key 'border' is {border}: it leaves less than 7x7 pixels of images of {truth.shape[-2:]}.")
     inside = (..., slice(border, truth.shape[-2] - border), slice(border, truth.shape[-1] - border))
     images, truth = x.float().cpu().numpy()[inside], truth[inside]
     return {"psnr": psnr(images, truth, spec.get("channelwise", False)), "ssim": ssim(images, truth)}

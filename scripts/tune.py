@@ -8,6 +8,7 @@ example:
       "iterations": 20}, "points": [{"rho": 0.1}, {"rho": 0.2}]}'
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,15 @@ from lpn.files import write_json
 
 
 def score(spec: dict[str, Any], measurement: dict[str, np.ndarray], model: str | None, device: torch.device) -> float | None:
-    """Return the mean PSNR (dB) of the spec's method, None where it diverges."""
+    """Return the mean PSNR (dB) of the spec's method, None where it diverges: where an iterate or the PSNR is not finite."""
     try:
         for x, _ in iterations(spec, measurement, model, device):
             last = x
     except DivergenceError:
         return None
-    return float(quality(last, measurement["x"], spec)["psnr"].mean())
+    with np.errstate(all="ignore"):  # iterates that are finite may have squares that are not
+        psnr = float(quality(last, measurement["x"], spec)["psnr"].mean())
+    return psnr if math.isfinite(psnr) else None
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from lpn.operators import (
     build_operator,
     centred_kernel,
     gaussian_kernel,
+    read_kernel,
 )
 
 RANDOM = np.random.default_rng(0)
@@ -229,6 +230,19 @@ def test_compressed_sensing_from_saved_arrays(tmp_path: Path) -> None:
     assert not torch.equal(CompressedSensing.random((1, 8, 8), 20, seed=4)(x), operator(x))
     with pytest.raises(UserError, match=r"do not\s+fit"):
         CompressedSensing((1, 8, 9), **operator.arrays())
+
+
+def test_kernels_in_files(tmp_path: Path) -> None:
+    stack = np.random.default_rng(0).random((2, 1, 3, 5))
+    np.save(tmp_path / "stack.npy", stack)
+    np.testing.assert_array_equal(read_kernel(str(tmp_path / "stack.npy"), 1), stack[1, 0])
+    np.savez(tmp_path / "archive.npz", kernel=stack)
+    np.save(tmp_path / "row.npy", stack[0, 0, 0])
+    for name in ("archive.npz", "row.npy"):
+        with pytest.raises(UserError, match=rf"{name} must be one array"):
+            read_kernel(str(tmp_path / name))
+    with pytest.raises(UserError, match="holds 2 kernels"):
+        read_kernel(str(tmp_path / "stack.npy"), 2)
 
 
 def test_registry() -> None:

@@ -16,6 +16,7 @@ import yaml
 from conftest import ROOT
 
 from lpn.checkpoints import load_model, save_model
+from lpn.errors import UserError
 from lpn.metrics import psnr, ssim
 from lpn.networks import build_network
 from lpn.operators import CompressedSensing, build_operator
@@ -389,6 +390,41 @@ def test_divergence_is_named_and_writes_nothing(run, refused, measurement: Path,
     assert np.isfinite(chosen["grid"][1]["psnr"])
 
 
+def test_a_grid_search_goes_on_where_only_the_psnr_overflows(run, measurement: Path, model, tmp_path: Path) -> None:
+    path = model(name="dncnn", channels=3, hidden=4, depth=3)
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["model_state_dict"]["convolutions.2.weight"] *= 1e30
+    torch.save(checkpoint, path)
+    spec = spec_of({"solver": "pgd", "prox": {"model": "face"}, "scale": 0.5}) | {"points": [{"iterations": 1}]}
+    run("tune", "--spec", spec, "--measurement", measurement, "--model", path, "--output", tmp_path / "scores.json")
+    assert json.loads((tmp_path / "scores.json").read_text()) == [{"parameters": {"iterations": 1}, "psnr": None}]
+
+
+def test_borders_that_leave_nothing_are_refused(refused, measurement: Path, tmp_path: Path) -> None:
+    arguments = ["--spec", spec_of(ADMM | {"prox": TV}, border=8), "--measurement", measurement, *outputs(tmp_path)]
+    assert "'border' is 8" in refused("reconstruct", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [("seed: 1e-3", 1e-3), ("seed: -.5E+2", -50.0), ("seed: 12", 12), ("seed: e5", "e5")]
+)
+def test_settings_in_yaml(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, found: object) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    from _cli import read_spec
+
+    (tmp_path / "spec.yaml").write_text(text)
+    assert read_spec(str(tmp_path / "spec.yaml"), "seed") == {"seed": found}
+    for other in ("", "- seed"):
+        (tmp_path / "spec.yaml").write_text(other)
+        with pytest.raises(UserError, match=r"spec\.yaml must be a mapping"):
+            read_spec(str(tmp_path / "spec.yaml"), "seed")
+
+
+def test_certifying_needs_images(refused, model) -> None:
+    spec = {"data": "mnist", "points": 2, "lanczos_steps": 3, "inversion_tolerance": 1e-3, "seed": 0}
+    assert "--data names the folder" in refused("certify", "--spec", spec, "--model", model(name="lpn_28", hidden=2))
+
+
 @pytest.fixture
 def results(tmp_path: Path) -> list[Path]:
     """Per-image metrics of two methods, one of them in two parts."""
@@ -400,6 +436,40 @@ def results(tmp_path: Path) -> list[Path]:
         frame = pd.DataFrame(rows, columns=["psnr", "ssim", "best_psnr"]).assign(iteration=20)
         frame.to_csv(files[-1], index_label="image")
     return files
+
+
+def test_latex_of_titles(run, monkeypatch: pytest.MonkeyPatch, results: list[Path], tmp_path: Path) -> None:
+    titles = {"blur": {"title": "$\\sigma_{blur} = 1$ & 2 %", "data": "celeba",
+                       "methods": {"lpn": "LPN, $\\rho > \\|A^TA\\|$", "tv": "T_V"}}}  # fmt: skip
+    (tmp_path / "published.yaml").write_text(yaml.safe_dump({"results": []}))
+    files = ["--published", tmp_path / "published.yaml", "--output", tmp_path / "deblurring.csv", *results]
+    run("make_table", "deblurring", "--label", "a|b", "--titles", titles, *files)
+    latex = (tmp_path / "deblurring.tex").read_text()
+    for text in (
+        r"$\sigma_{blur} = 1$ \& 2 \% &",
+        r"& LPN, $\rho > \|A^TA\|$ &",
+        r"& T\_V &",
+        r"psnr\_mean",
+        r"a\textbar{}b",
+    ):
+        assert text in latex
+
+
+def convergence_curves(folder: Path) -> dict[str, pd.DataFrame]:
+    """Return the curves of the notebook inverse_convergence for two parts of the method tv."""
+    notebook = json.loads((ROOT / "workflow/notebooks/inverse_convergence.ipynb").read_text())
+    variables = {"folder": str(folder), "methods": {"tv": "TV"}, "iterative": ["tv"], "parts": 2}
+    exec("".join(notebook["cells"][2]["source"]), variables)
+    return variables["curves"]
+
+
+def test_images_whose_solver_stopped_keep_their_last_values(tmp_path: Path) -> None:
+    (tmp_path / "tv").mkdir()
+    for part, quality in enumerate(([20.0, 25.0], [30.0, 31.0, 32.0, 33.0])):
+        frame = pd.DataFrame({"image": part, "iteration": range(1, len(quality) + 1), "psnr": quality})
+        frame.to_csv(tmp_path / f"tv/{part}_iterations.csv", index=False)
+    curve = convergence_curves(tmp_path)["TV"]
+    assert dict(curve.psnr) == {1: 25.0, 2: 28.0, 3: 28.5, 4: 29.0}
 
 
 def test_reconstruction_table(run, results: list[Path], tmp_path: Path) -> None:
