@@ -1,6 +1,8 @@
 # Every target does its own set-up, in .venv.
 PYTHON ?= python3
 CORES ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count())")
+# resource of `make demo`: on a machine without a GPU, as many training jobs as cores at a time
+GPUS ?= $(shell nvidia-smi -L 2> /dev/null | grep -c ^GPU | sed 's/^0$$/$(CORES)/')
 CONFIG ?= config/demo.yaml
 RUN = $(shell sed -n 's/^run: *//p' $(CONFIG))
 KILLS ?= 30
@@ -23,9 +25,8 @@ $(READY): requirements.lock pyproject.toml
 	.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --editable .
 	touch $@
 
-# On a machine without a GPU, or with small networks, as many training jobs as cores share it.
 demo: $(READY) ## the Laplacian figures at full scale, all else reduced, in results/demo/
-	$(SNAKEMAKE) --resources gpu=$(CORES)
+	$(SNAKEMAKE) --resources gpu=$(GPUS)
 	@echo "Figures: results/$(RUN)/figures   tables: results/$(RUN)/tables   'make report' bundles them."
 
 paper: $(READY) ## the papers' settings, in results/paper/ (a GPU is advised)
