@@ -4,6 +4,7 @@
 arguments of the network. Files are read with `weights_only=True`: a pickled payload is refused, never run.
 """
 
+import errno
 import io
 import json
 import pickle
@@ -26,22 +27,35 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     Raises UserError where the file is missing, truncated, holds anything but tensors and plain values, or lacks one of
     the published keys.
     """
+    if not Path(path).exists():
+        raise UserError(f"the checkpoint {path} does not exist.")
     try:
+        _check_sums(path)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"the checkpoint {path} does not exist.") from None
     except pickle.UnpicklingError as error:
         raise UserError(
             f"{path} is not a safe checkpoint: it holds more than tensors and plain values, or is damaged "
             f"({str(error).splitlines()[0]}). Use a file saved with plain state dicts."
         ) from error
-    except (RuntimeError, EOFError, ValueError, IndexError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, RuntimeError, EOFError, ValueError, IndexError, KeyError, zipfile.BadZipFile) as error:
+        if (
+            isinstance(error, OSError) and error.errno != errno.EINVAL
+        ):  # EINVAL: a cut file makes torch seek to before its start
+            raise
         raise UserError(
             f"{path} is truncated or corrupt ({type(error).__name__}). Delete it and train or download it again."
         ) from error
     if not isinstance(checkpoint, dict) or not set(KEYS) <= set(checkpoint):
         raise UserError(f"{path} is not a checkpoint: it must hold the keys {', '.join(KEYS)}.")
     return checkpoint
+
+
+def _check_sums(path: str | Path) -> None:
+    """Raise BadZipFile where a part of the file has not the checksum it was written with: torch.load takes it as it is."""
+    if zipfile.is_zipfile(path):  # but for those of PyTorch before 1.6
+        with zipfile.ZipFile(path) as file:
+            if name := file.testzip():
+                raise zipfile.BadZipFile(name)
 
 
 def write_checkpoint(path: str | Path, checkpoint: dict[str, Any]) -> None:

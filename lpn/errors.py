@@ -1,6 +1,7 @@
 """The one error that scripts show to people as a paragraph instead of a traceback."""
 
 import errno
+import signal
 import sys
 from collections.abc import Callable
 
@@ -12,7 +13,11 @@ class UserError(Exception):
 
 
 def run_cli(main: Callable[[], None]) -> None:
-    """Run a script's `main`; show a `UserError`, or a full disk, as one paragraph and exit with 1."""
+    """Run a script's `main`; show a `UserError`, or a full disk, as one paragraph and exit with 1.
+
+    SIGTERM, by which schedulers end jobs, ends it as an exception would: temporary files are removed.
+    """
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         main()
     except UserError as error:

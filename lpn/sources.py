@@ -80,12 +80,15 @@ def _write_images(path: Path, images: np.ndarray | tuple[np.ndarray, ...] | list
         return
     from tqdm import tqdm
 
-    first = images[0]()
-    array = np.lib.format.open_memmap(path, "w+", first.dtype, (len(images), *first.shape))
-    with ThreadPoolExecutor(4) as pool:
-        for i, image in enumerate(tqdm(pool.map(lambda read: read(), images), total=len(images), unit="image")):
-            array[i] = image
-    array.flush()
+    first, pool = images[0](), ThreadPoolExecutor(4)
+    header = {"descr": first.dtype.str, "fortran_order": False, "shape": (len(images), *first.shape)}
+    try:
+        with path.open("wb") as file:  # not a memory map, where a full disk kills the process
+            np.lib.format.write_array_header_1_0(file, header)
+            for image in tqdm(pool.map(lambda read: read(), images), total=len(images), unit="image"):
+                file.write(image.tobytes())
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 # Trained models
@@ -104,10 +107,13 @@ def fetch_model(source: str) -> Path:
         if source.startswith("drive:"):
             drive, _, name = source.removeprefix("drive:").partition("/")
             folder = _cache() / "models" / drive
-            _fetch_drive(drive, folder, is_folder=True)
+            with wait_for_lock(folder.with_suffix(".lock")):
+                _fetch_drive_folder(drive, folder, name)
             path, others = folder / name, sorted(str(file.relative_to(folder)) for file in folder.rglob("*.pt"))
         elif "://" in source:
-            path, others = _download(source, _cache() / "models" / hashlib.sha256(source.encode()).hexdigest()[:16]), []
+            folder = _cache() / "models" / hashlib.sha256(source.encode()).hexdigest()[:16]
+            with wait_for_lock(folder.with_suffix(".lock")):
+                path, others = _download(source, folder), []
         else:
             path, others = Path(source), sorted(map(str, Path(source).parent.glob("*.pt")))
     except (OSError, ValueError, RuntimeError) as error:
@@ -238,6 +244,20 @@ def _fetch_drive(identity: str, place: Path, *, is_folder: bool = False) -> None
         raise OSError(str(error)) from error
 
 
+def _fetch_drive_folder(identity: str, place: Path, wanted: str) -> None:
+    """Download a public folder of Google Drive for a file (or folder) in it, unless it is there; raises OSError.
+
+    gdown names no file that it has not whole, and fails where any file of the folder can't be had.
+    """
+    if (place / wanted).exists():
+        return
+    try:
+        _fetch_drive(identity, place, is_folder=True)
+    except OSError:
+        if not (place / wanted).exists():
+            raise
+
+
 def _mnist_mirror(mirror: str) -> bytes:
     if "://" not in mirror:
         return _read_idx(Path(mirror) / f"{MNIST_FILE}.gz")
@@ -267,6 +287,8 @@ def _celeba(folder: Path, mirrors: list[str], count: int | None) -> tuple[str, d
     place = folder / "celeba/celeba"
     partition = _celeba_file("list_eval_partition.txt", place, mirrors)
     images = place / "img_align_celeba"
+    if (images / images.name).is_dir():  # as some archives unpack
+        images /= images.name
     if not images.is_dir():
         images = _celeba_file("img_align_celeba.zip", place, mirrors)
     chosen: dict[str, list[str]] = {"0": [], "1": [], "2": []}
@@ -340,13 +362,17 @@ def _celeba_file(name: str, place: Path, mirrors: list[str]) -> Path:
     from torchvision.datasets import CelebA
 
     drive_id, md5 = next((entry[0], entry[1]) for entry in CelebA.file_list if entry[2] == name)
+    with wait_for_lock(_cache() / f"{name}.lock"):
+        return _fetch_celeba_file(name, place, mirrors, drive_id, md5)
+
+
+def _fetch_celeba_file(name: str, place: Path, mirrors: list[str], drive_id: str, md5: str) -> Path:
     cache = _cache()
     if (cache / name).exists() and checksum(cache / name, "md5") == md5:
         return cache / name
     problems = []
     for mirror in [*mirrors, "Google Drive"]:
         try:
-            cache.mkdir(parents=True, exist_ok=True)
             if mirror == "Google Drive":
                 _fetch_drive(drive_id, cache / name)
             elif "://" in mirror:
@@ -404,7 +430,7 @@ def _mayo(folder: Path, mirrors: list[str], count: int | None) -> tuple[str, dic
 
 def _numbered(folder: Path) -> list[Path]:
     """Return the .npy files of a folder in the order of the numbers in their names."""
-    files = sorted(folder.glob("*.npy"), key=lambda path: ([int(n) for n in re.findall(r"\d+", path.stem)], path.name))
+    files = sorted(folder.glob("[!.]*.npy"), key=lambda path: ([int(n) for n in re.findall(r"\d+", path.stem)], path.name))
     if not files:
         raise UserError(f"{folder} is missing or holds no .npy file. Place the slices there: data/mayoct/{MAYO_FOLDER}/...")
     return files
@@ -425,7 +451,8 @@ def _mayo_slice(path: Path) -> np.ndarray:
 def _mayo_download(place: Path) -> Path:
     cache = _cache() / "mayoct"
     try:
-        _fetch_drive(MAYO_DRIVE_FOLDER, cache, is_folder=True)
+        with wait_for_lock(cache.with_suffix(".lock")):
+            _fetch_drive(MAYO_DRIVE_FOLDER, cache, is_folder=True)
         return next(cache.rglob(MAYO_FOLDER))
     except (OSError, ValueError, RuntimeError, StopIteration) as error:
         raise UserError(
@@ -594,7 +621,7 @@ def _fetch_natural(url: str, cache: Path) -> None:
 
 
 def _image_files(folder: Path) -> list[Path]:
-    files = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
+    files = sorted(path for path in folder.glob("[!.]*") if path.suffix.lower() in SUFFIXES)
     if not files:
         raise UserError(f"{folder} is missing or holds no image ({', '.join(SUFFIXES)}). Place the images there.")
     return files
@@ -606,12 +633,13 @@ def _read_image(path: Path, grey: bool) -> np.ndarray:
 
     try:
         with Image.open(path) as image:
+            stored = str(image.tile)  # Pillow reads colours of 16 bits a channel as 8 and calls them RGB
             image.load()
             mode = image.mode
             pixels = np.asarray(image.convert("L" if grey else "RGB"))
     except OSError as error:
         raise UserError(f"{path} is truncated or no image ({error}). Fetch it again.") from error
-    if mode.startswith(("I", "F")):
+    if mode.startswith(("I", "F")) or ";16" in stored:
         raise UserError(f"{path} has 16 or more bits a channel (mode {mode}), not 8. Convert it, or fetch the original.")
     if mode in ("LA", "RGBA", "PA", "La", "RGBa") or "transparency" in image.info:
         raise UserError(

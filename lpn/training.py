@@ -214,6 +214,8 @@ class Checkpoints:
     def restore(self, trainer: Trainer) -> list[str]:
         """Load the newest state of this trainer, if any; remove damaged and foreign ones and return what was wrong."""
         problems = []
+        for unfinished in self.current.parent.glob(f".{self.current.name}.*"):  # of a process that was killed
+            unfinished.unlink(missing_ok=True)
         for path in (self.current, self.previous):
             if path.exists():
                 try:

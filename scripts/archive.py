@@ -52,7 +52,7 @@ def made_files(folder: Path, name: str) -> dict[str, Path]:
     return {
         f"{name}/{inside}": path
         for inside, path in paths.items()
-        if path.suffix not in LEFT_OUT and inside.parts[0] != "checkpoints"
+        if path.suffix not in LEFT_OUT and not path.name.startswith(".") and inside.parts[0] != "checkpoints"
     }
 
 

@@ -145,7 +145,7 @@ def published_results(path: Path, experiment: str, data: str) -> list[dict[str, 
 def reconstruction(files: list[Path], args: Namespace) -> pd.DataFrame:
     """One row an experiment and method: mean and standard deviation of PSNR and SSIM over the images, ours and published.
 
-    `psnr_below_best` is the largest loss of an image from its best iterate to the last, which is the one reported.
+    `largest_psnr_drop` is the largest loss of an image from its best iterate to the last, which is the one reported.
     """
     experiments, frames, tables = json.loads(args.titles), results(files), []
     for name, experiment in experiments.items():
@@ -157,7 +157,7 @@ def reconstruction(files: list[Path], args: Namespace) -> pd.DataFrame:
                 "psnr_std": frame.psnr.std(ddof=0),
                 "ssim_mean": frame.ssim.mean(),
                 "ssim_std": frame.ssim.std(ddof=0),
-                "psnr_below_best": (frame.best_psnr - frame.psnr).max(),
+                "largest_psnr_drop": (frame.best_psnr - frame.psnr).max(),
                 "iterations": frame.iteration.mean(),
                 "images": len(frame),
                 "scale": args.label,

@@ -180,7 +180,18 @@ def test_celeba_is_cropped_and_split(celeba: Path, tmp_path: Path) -> None:
     assert shapes == {"train": (3, 3, 128, 128), "validation": (2, 3, 128, 128), "test": (2, 3, 128, 128)}
     with Image.open(celeba / "celeba/celeba/img_align_celeba/000005.jpg") as image:
         expected = CenterCrop(128)(image)  # the paper's transform
-    np.testing.assert_array_equal(np.load(tmp_path / "out/test.npy")[0].transpose(1, 2, 0), np.asarray(expected))
+    test = np.load(tmp_path / "out/test.npy")
+    np.testing.assert_array_equal(test[0].transpose(1, 2, 0), np.asarray(expected))
+    np.save(tmp_path / "same.npy", test)
+    assert (tmp_path / "out/test.npy").read_bytes() == (tmp_path / "same.npy").read_bytes()
+
+    unpacked = celeba / "celeba/celeba/img_align_celeba"
+    shutil.copytree(unpacked, tmp_path / unpacked.name)
+    shutil.rmtree(unpacked)
+    unpacked.mkdir()
+    (tmp_path / unpacked.name).rename(unpacked / unpacked.name)  # a folder of the same name in it
+    prepare("celeba", tmp_path / "nested", celeba)
+    assert (tmp_path / "nested/test.npy").read_bytes() == (tmp_path / "out/test.npy").read_bytes()
 
 
 def test_celeba_from_the_archive_of_a_mirror(celeba: Path, tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
 import errno
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,3 +51,23 @@ def test_folders_are_made_and_nan_is_no_json(tmp_path: Path) -> None:
     assert (tmp_path / "a/b/c.json").read_text() == '{\n  "a": [\n    2\n  ],\n  "b": 1\n}\n'
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "bad.json", float("nan"))
+
+
+def test_an_ended_job_leaves_no_temporary_file(tmp_path: Path) -> None:
+    program = """
+import sys, time
+from lpn.errors import run_cli
+from lpn.files import atomic_path
+def main():
+    with atomic_path(sys.argv[1]) as path:
+        path.write_text("a part")
+        print("begun", flush=True)
+        time.sleep(60)
+run_cli(main)
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "file")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "begun\n"
+        process.terminate()
+        assert process.wait(30) == 128 + signal.SIGTERM
+    assert list(tmp_path.iterdir()) == []

@@ -4,7 +4,9 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -71,6 +73,31 @@ def test_google_drive(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert fetch_model("drive:1abc/celeba/model.pt").read_bytes() == trained.read_bytes()
     with pytest.raises(UserError, match=r"mayo\.pt does not exist; its folder has: celeba/model\.pt"):
         fetch_model("drive:1abc/mayo.pt")
+
+    def quota(id: str, output: str, **options: object) -> None:
+        download_folder(id, output)
+        raise OSError("too many users have downloaded another file")
+
+    monkeypatch.setattr("gdown.download_folder", quota)
+    assert fetch_model("drive:1abc/celeba/model.pt").read_bytes() == trained.read_bytes()  # it is there
+    with pytest.raises(UserError, match=r"mayo\.pt could not be had \(too many users"):
+        fetch_model("drive:1abc/mayo.pt")
+
+
+def test_jobs_download_one_after_another(trained: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    active: list[str] = []
+
+    def download(source: str, part: Path) -> None:
+        assert active == []
+        active.append(source)
+        time.sleep(0.5)
+        part.write_bytes(trained.read_bytes())
+        active.clear()
+
+    monkeypatch.setattr("lpn.sources._download_rest", download)
+    with ThreadPoolExecutor(2) as pool:
+        paths = list(pool.map(fetch_model, [f"{url}/mnist.pt"] * 2))
+    assert paths[0].read_bytes() == trained.read_bytes()
 
 
 def test_missing_file_names_its_neighbours(trained: Path) -> None:

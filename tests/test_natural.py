@@ -4,7 +4,9 @@ import dataclasses
 import hashlib
 import io
 import shutil
+import struct
 import tarfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -95,7 +97,9 @@ def test_images_of_two_sizes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "count", "pattern"), [("mcmaster", 18, "{:02d}.tif"), ("kodak", 24, "kodim{:02d}.png")])
 def test_colour_test_sets(name: str, count: int, pattern: str, tmp_path: Path) -> None:
     images = {f"{name}/{pattern.format(i + 1)}": pixels(4, 6, 3, seed=i) for i in range(count)}
-    prepare(name, tmp_path / "out", place(tmp_path, images))
+    place(tmp_path, images)
+    (tmp_path / name / f"._{pattern.format(1)}").write_bytes(b"what macOS keeps beside a file")
+    prepare(name, tmp_path / "out", tmp_path)
     test = read_images(tmp_path / "out/test.npy", 0, count)
     np.testing.assert_array_equal(test[-1], images[f"{name}/{pattern.format(count)}"].transpose(2, 0, 1))
     with pytest.raises(UserError, match=rf"not the {count} of .*SHA-256.*'data.counts.{name}' to null"):
@@ -187,6 +191,20 @@ def test_images_that_would_lose_something(image: Image.Image, message: str, tmp_
     place(tmp_path, {f"kodak/kodim{i:02d}.png": pixels(4, 6, 3) for i in range(1, 25)})
     image.save(tmp_path / "kodak/kodim01.png")
     with pytest.raises(UserError, match=message):
+        prepare("kodak", tmp_path / "out", tmp_path)
+
+
+def test_colours_of_16_bits_are_refused(tmp_path: Path) -> None:
+    """Pillow reads such files, but not all of their bits, and does not write them."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    place(tmp_path, {f"kodak/kodim{i:02d}.png": pixels(4, 6, 3) for i in range(1, 25)})
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 6, 4, 16, 2, 0, 0, 0))
+    rows = chunk(b"IDAT", zlib.compress(bytes(4 * (1 + 6 * 6))))
+    (tmp_path / "kodak/kodim01.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + rows + chunk(b"IEND", b""))
+    with pytest.raises(UserError, match=r"kodim01\.png has 16 or more bits a channel"):
         prepare("kodak", tmp_path / "out", tmp_path)
 
 

@@ -489,7 +489,7 @@ def test_reconstruction_table(run, results: list[Path], tmp_path: Path) -> None:
     assert lpn.psnr_mean == pytest.approx(30)
     assert lpn.psnr_std == pytest.approx((8 / 3) ** 0.5, rel=1e-5)
     assert lpn.ssim_mean == pytest.approx(0.8)
-    assert lpn.psnr_below_best == pytest.approx(0.5)
+    assert lpn.largest_psnr_drop == pytest.approx(0.5)
     assert table.psnr_mean[2:].tolist() == [31.5, 33.0]
     assert table.psnr_std[3] == 0.5
     assert table.ssim_mean[2:].isna().all()

@@ -165,15 +165,20 @@ def test_resumed_training_ends_in_the_same_bits(tmp_path: Path, stop: int) -> No
     assert all(torch.equal(states[0][k][n], states[1][k][n]) for k in states[0] for n in states[0][k])
 
 
-def test_damaged_checkpoint_falls_back_to_the_previous_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", [0.05, 0.3, 0.6, 0.9])
+def test_damaged_checkpoint_falls_back_to_the_previous_one(tmp_path: Path, part: float) -> None:
     trainer, checkpoints = small_trainer(), Checkpoints(tmp_path)
     records_of(trainer, tmp_path, save_seconds=0)
-    checkpoints.current.write_bytes(checkpoints.current.read_bytes()[:1000])
+    content = checkpoints.current.read_bytes()
+    checkpoints.current.write_bytes(content[: int(part * len(content))])
+    unfinished = tmp_path / ".state.pt.abc"
+    unfinished.touch()
     resumed = small_trainer()
     problems = checkpoints.restore(resumed)
     assert resumed.step_count == 8
     assert resumed.records == trainer.records[:-1]
     assert str(checkpoints.current) in problems[0]
+    assert not unfinished.exists()
     assert records_of(resumed, tmp_path) == trainer.records
 
 

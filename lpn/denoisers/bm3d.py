@@ -18,8 +18,8 @@ def bm3d(sigma: float) -> Callable[[Tensor], Tensor]:
         import bm3d as package
     except ImportError as error:
         raise UserError(
-            "the method BM3D needs the package bm3d, whose licence is for non-commercial use: pip install '.[bm3d]', or "
-            "remove the method from the config."
+            "the method BM3D needs the package bm3d, whose licence is for non-commercial use: pip install --editable "
+            "'.[bm3d]', or remove the method from the config."
         ) from error
 
     def denoise(x: Tensor) -> Tensor:
