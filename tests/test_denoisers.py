@@ -112,7 +112,7 @@ def test_bm3d_denoises(channels: int) -> None:
 
 def test_missing_bm3d_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "bm3d", None)
-    with pytest.raises(UserError, match=r"non-commercial.*pip install '.\[bm3d\]'"):
+    with pytest.raises(UserError, match=r"non-commercial.*pip install --editable '.\[bm3d\]'"):
         build_denoiser({"name": "bm3d", "sigma": 0.1})
 
 
