@@ -38,9 +38,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f"({str(error).splitlines()[0]}). Use a file saved with plain state dicts."
         ) from error
     except (OSError, RuntimeError, EOFError, ValueError, IndexError, KeyError, zipfile.BadZipFile) as error:
-        if (
-            isinstance(error, OSError) and error.errno != errno.EINVAL
-        ):  # EINVAL: a cut file makes torch seek to before its start
+        # EINVAL: in a cut file torch seeks to before its start
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
             raise
         raise UserError(
             f"{path} is truncated or corrupt ({type(error).__name__}). Delete it and train or download it again."

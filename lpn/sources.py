@@ -245,7 +245,7 @@ def _fetch_drive(identity: str, place: Path, *, is_folder: bool = False) -> None
 
 
 def _fetch_drive_folder(identity: str, place: Path, wanted: str) -> None:
-    """Download a public folder of Google Drive for a file (or folder) in it, unless it is there; raises OSError.
+    """Download a public folder of Google Drive for a file in it, unless it is there; raises OSError.
 
     gdown names no file that it has not whole, and fails where any file of the folder can't be had.
     """
