@@ -30,13 +30,14 @@ def _softplus(z: Tensor, beta: float) -> tuple[Tensor, Tensor]:
 
 
 def _negative_softplus(z: Tensor) -> tuple[Tensor, Tensor]:
-    """Return -softplus(-z) and sigmoid(-z), the slope of softplus at -z.
+    """Return -softplus(-z) and sigmoid(z), which is 1 - s with s the slope of softplus at -z.
 
-    -softplus(-z) = log sigmoid(z), but for z where sigmoid(z) underflows, and that is z to rounding.
+    -softplus(-z) = log sigmoid(z), which is z to rounding where sigmoid(z) is below 1e-20. What is smaller counts as 1e-20:
+    arithmetic with subnormal numbers is slow.
     """
-    n = z.sigmoid()
-    slope = 1 - n
-    return torch.minimum(n.clamp_min_(torch.finfo(z.dtype).tiny).log_(), z), slope
+    complement = z.sigmoid().clamp_min_(1e-20)
+    value = complement.log()
+    return torch.minimum(value, z, out=value), complement
 
 
 class _SoftplusPair(torch.autograd.Function):
@@ -214,30 +215,32 @@ class _ScalarProx(torch.autograd.Function):
         dW_i = delta_{i+1} y._i^T + delta._{i+1} y_i^T,    dr_i = delta_{i+1} v^T + delta._{i+1} x^T
 
     (tangents of the reverse mode: Griewank and Walther, Evaluating Derivatives, 2008, section 5.1). To save passes over
-    memory, -beta z_i and -beta y_i stand for z_i and y_i, beta z._i and beta y._i for the tangents: the factors move into
-    the small matrices. Samples are columns, the layout in which a CPU multiplies narrow matrices fastest.
+    memory, -beta z_i and -beta y_i stand for z_i and y_i, beta z._i and beta y._i for the tangents, the factors moving into
+    the small matrices, and only 1 - s_i is kept of the slopes. Samples are columns, the layout in which a CPU multiplies
+    narrow matrices fastest.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, beta: float, first: Tensor, last: Tensor, last_skip: Tensor, *rest: Tensor) -> Tensor:
         layers = list(zip(rest[::3], rest[1::3], rest[2::3], strict=True))
         row = x.T
+        with_one = torch.cat([row, torch.ones_like(row)])  # what skips and biases are multiplied by
         z = (-beta * first) @ row
-        values, slopes = [], []
-        for i, (weight, skip, bias) in enumerate(layers):
-            value, slope = _negative_softplus(z)
+        values, complements = [], []
+        for weight, skip, bias in layers:
+            value, complement = _negative_softplus(z)
             values.append(value)
-            slopes.append(slope)
-            sign = 1 if i == len(layers) - 1 else -1  # of the last z only the slope is needed
-            z = torch.addmm((sign * beta * bias)[:, None], sign * beta * skip, row).addmm_(weight, value, alpha=-sign)
-        slopes.append(z.sigmoid_())
+            complements.append(complement)
+            z = ((-beta * torch.cat([skip, bias[:, None]], 1)) @ with_one).addmm_(weight, value)
+        complements.append(z.sigmoid_().clamp_min_(1e-20))
 
-        deltas = [slopes[-1] * last.T]
+        deltas = [(1 - complements[-1]).mul_(last.T)]
         result = last_skip.expand(row.shape)
-        for (weight, skip, _), slope in zip(reversed(layers), reversed(slopes[:-1]), strict=True):
+        for (weight, skip, _), complement in zip(reversed(layers), reversed(complements[:-1]), strict=True):
             result = torch.addmm(result, skip.T, deltas[0])
-            deltas.insert(0, (weight.T @ deltas[0]).mul_(slope))
-        ctx.beta, ctx.values, ctx.slopes, ctx.deltas = beta, values, slopes, deltas
+            delta = weight.T @ deltas[0]
+            deltas.insert(0, delta.addcmul_(delta, complement, value=-1))
+        ctx.beta, ctx.values, ctx.complements, ctx.deltas = beta, values, complements, deltas
         ctx.save_for_backward(x, first, *rest)
         return torch.addmm(result, first.T, deltas[0]).T
 
@@ -247,23 +250,24 @@ class _ScalarProx(torch.autograd.Function):
         x, first, *rest = ctx.saved_tensors
         layers = list(zip(rest[::3], rest[1::3], strict=False))
         direction, unit = ctx.beta * v.T, 1 / ctx.beta
-        tangents, tangent_values = [first @ direction], []
-        for (weight, skip), slope in zip(layers, ctx.slopes, strict=False):
-            tangent_values.append(slope * tangents[-1])
-            tangents.append((skip @ direction).addmm_(weight, tangent_values[-1]))
-        last_gradient = (ctx.slopes[-1] * tangents[-1]).sum(1)[None] * unit
-
-        def tangent_delta(i: int) -> Tensor:
-            tangent = tangents[i].mul_(ctx.deltas[i])
-            return tangent.addcmul_(tangent, ctx.slopes[i], value=-1)
+        tangents, tangent_values = [], []
+        tangent = first @ direction
+        for i, complement in enumerate(ctx.complements):
+            tangents.append(tangent)
+            tangent_values.append(torch.addcmul(tangent, tangent, complement, value=-1))
+            if i < len(layers):
+                weight, skip = layers[i]
+                tangent = (skip @ direction).addmm_(weight, tangent_values[-1])
+        last_gradient = tangent_values[-1].sum(1)[None] * unit
 
         gradients: list[Tensor] = []
-        change = tangent_delta(len(layers))
+        change = tangents[-1].mul_(ctx.deltas[-1]).mul_(ctx.complements[-1])
         for i in range(len(layers), 0, -1):
             weight = (ctx.deltas[i] @ tangent_values[i - 1].T).addmm_(change, ctx.values[i - 1].T, alpha=-1).mul_(unit)
             skip = (ctx.deltas[i] @ v).addmm_(change, x)
             gradients = [weight, skip, change.sum(1), *gradients]
-            change = tangent_delta(i - 1).addcmul_(ctx.slopes[i - 1], layers[i - 1][0].T @ change)
+            through = layers[i - 1][0].T @ change
+            change = through.lerp_(tangents[i - 1].mul_(ctx.deltas[i - 1]), ctx.complements[i - 1])
         first_gradient = (ctx.deltas[0] @ v).addmm_(change, x)
         return None, None, first_gradient, last_gradient, v.sum().view(1, 1), *gradients
 
