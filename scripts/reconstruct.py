@@ -1,7 +1,7 @@
 """Reconstruct images from their measurements by one method, and record every iteration.
 
 Writes, per image, the PSNR and SSIM of the result (--images), the same and the residuals, data term, exact regulariser and
-objective of every iteration (--iterations), and the reconstructions (--arrays).
+objective of every iteration (--iterations; 0 is the start), and the reconstructions (--arrays).
 
 example:
   python scripts/reconstruct.py --measurement m.npz --model results/demo/models/face/model.pt --images images.csv
@@ -192,16 +192,23 @@ def iterations(
 def reconstruct(
     spec: dict[str, Any], measurement: dict[str, np.ndarray], model: str | None, device: torch.device
 ) -> tuple[Tensor, pd.DataFrame]:
-    """Run the method; return the reconstructions and a row for each image and iteration. Raises as `iterations` does."""
+    """Run the method; return the reconstructions and a row for each image and iteration. Raises as `iterations` does.
+
+    Iteration 0 is where the solver starts: an image without residuals and objective.
+    """
     truth = measurement["x"]
     images = spec["first"] + np.arange(len(truth))
-    if spec["method"].get("solver") == "observation":
-        x = torch.from_numpy(measurement["observed"])
-        x = x.clamp(0, 1) if spec["clip"] else x
-        return x, pd.DataFrame({"image": images, "iteration": 0} | quality(x, truth, spec))
-    rows = []
-    for number, (x, description) in enumerate(iterations(spec, measurement, model, device), 1):
-        rows.append(pd.DataFrame({"image": images, "iteration": number} | quality(x, truth, spec) | description()))
+
+    def row(number: int, x: Tensor, description: dict[str, np.ndarray]) -> pd.DataFrame:
+        return pd.DataFrame({"image": images, "iteration": number} | quality(x, truth, spec) | description)
+
+    observation = spec["method"].get("solver") == "observation"
+    x = torch.from_numpy(measurement["observed" if observation else "start"])
+    x = x.clamp(0, 1) if spec["clip"] else x
+    rows = [row(0, x, {})]
+    if not observation:
+        for number, (x, description) in enumerate(iterations(spec, measurement, model, device), 1):
+            rows.append(row(number, x, description()))
     return x, pd.concat(rows)
 
 

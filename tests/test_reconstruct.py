@@ -159,9 +159,12 @@ def test_tables_describe_the_reconstructions(run, measurement: Path, tmp_path: P
     np.testing.assert_allclose(images.ssim, ssim(x, truth), rtol=1e-5)
 
     assert list(iterations) == QUALITY + RESIDUALS  # no objective: TV is no learned proximal network
-    assert list(iterations.iteration) == [number for number in range(1, 6) for _ in range(3)]
+    assert list(iterations.iteration) == [number for number in range(6) for _ in range(3)]
     last = iterations[iterations.iteration == 5]
     np.testing.assert_allclose(last.psnr, images.psnr, rtol=1e-8)
+    start = np.load(measurement)["start"]
+    np.testing.assert_allclose(iterations.psnr[:3], psnr(start.clip(0, 1) if clip else start, truth), rtol=1e-6)
+    assert iterations[RESIDUALS][:3].isna().all(axis=None)
     trace = iterations.pivot_table(index="iteration", columns="image", values="psnr")
     np.testing.assert_allclose(trace.max(), images.best_psnr, rtol=1e-8)
     assert list(trace.idxmax()) == list(images.best_iteration)
@@ -177,6 +180,7 @@ def test_a_network_has_an_objective_that_falls(run, measurement: Path, model, tm
     run("reconstruct", "--spec", spec_of(method), "--measurement", measurement, "--model", path, *outputs(tmp_path))
     table = pd.read_csv(tmp_path / "iterations.csv")
     assert list(table) == [*QUALITY, *RESIDUALS, "regulariser", "objective"]
+    table = table[table.iteration > 0]
     step = 0.99 / (2 * 0.5 * build_operator(BLUR, (3, 16, 16), 0).norm ** 2)
     np.testing.assert_allclose(table.objective, table.data_term + table.regulariser / step, rtol=1e-6, atol=1e-5)
     objective = table.pivot_table(index="iteration", columns="image", values="objective")
