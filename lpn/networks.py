@@ -206,7 +206,7 @@ class LPN(Denoiser):
 
 
 class _ScalarProx(torch.autograd.Function):
-    """f of a scalar LPN and its parameter gradients, by hand: about half the passes over memory that autograd makes.
+    """The gradient of a scalar LPN's ICNN, and that of its parameters, by hand: about half the passes that autograd makes.
 
     For an output gradient v the parameter gradient is that of <v, grad psi(x)>, the derivative of psi in direction v.
     With delta_i = d psi / d z_i from the backward pass, s_i the slopes, and a dot for the derivative in direction v:
@@ -282,7 +282,8 @@ class ScalarLPN(LPN):
             return super().forward(x)
         layers = [(lin.weight, res.weight, res.bias) for lin, res in zip(self.lin[1:-1], self.res, strict=False)]
         ends = (self.lin[0].weight, self.lin[-1].weight, self.res[-1].weight)
-        return _ScalarProx.apply(x, self.beta, *ends, *itertools.chain(*layers))
+        icnn = _ScalarProx.apply(x, self.beta, *ends, *itertools.chain(*layers))
+        return icnn + 2 * self.alpha * x if self.alpha else icnn
 
 
 def _initialise(lin: list[nn.Module]) -> None:
@@ -292,8 +293,8 @@ def _initialise(lin: list[nn.Module]) -> None:
             layer.weight.normal_(-10, 0.1).exp_()
 
 
-def lpn_1d(hidden: int = 50, layers: int = 4, beta: float = 10) -> LPN:
-    """Return the scalar LPN of the Laplacian experiment; inputs (N, 1), no quadratic term.
+def lpn_1d(hidden: int = 50, layers: int = 4, beta: float = 10, alpha: float = 0) -> LPN:
+    """Return the scalar LPN of the Laplacian experiment; inputs (N, 1), by default no quadratic term.
 
     As published, all weights keep PyTorch's default initialisation: about half of the constrained ones are
     negative and become zero at the first projection.
@@ -302,8 +303,8 @@ def lpn_1d(hidden: int = 50, layers: int = 4, beta: float = 10) -> LPN:
     lin += [nn.Linear(hidden, hidden, bias=False) for _ in range(layers)]
     lin += [nn.Linear(hidden, 1, bias=False)]
     res = [nn.Linear(1, hidden) for _ in range(layers)] + [nn.Linear(1, 1)]
-    config = {"name": "lpn_1d", "hidden": hidden, "layers": layers, "beta": beta}
-    return ScalarLPN(lin, res, [], (1,), beta, 0.0, config)
+    config = {"name": "lpn_1d", "hidden": hidden, "layers": layers, "beta": beta, "alpha": alpha}
+    return ScalarLPN(lin, res, [], (1,), beta, alpha, config)
 
 
 def lpn_28(channels: int = 1, hidden: int = 64, beta: float = 10, alpha: float = 0.01) -> LPN:

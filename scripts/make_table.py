@@ -145,7 +145,8 @@ def published_results(path: Path, experiment: str, data: str) -> list[dict[str, 
 def reconstruction(files: list[Path], args: Namespace) -> pd.DataFrame:
     """One row an experiment and method: mean and standard deviation of PSNR and SSIM over the images, ours and published.
 
-    `largest_psnr_drop` is the largest loss of an image from its best iterate to the last, which is the one reported.
+    `largest_psnr_drop` is the largest loss of an image from its best iterate to the last, which is the one reported; `tuned`
+    are the parameters that were searched for.
     """
     experiments, frames, tables = json.loads(args.titles), results(files), []
     for name, experiment in experiments.items():
@@ -159,6 +160,7 @@ def reconstruction(files: list[Path], args: Namespace) -> pd.DataFrame:
                 "ssim_std": frame.ssim.std(ddof=0),
                 "largest_psnr_drop": (frame.best_psnr - frame.psnr).max(),
                 "iterations": frame.iteration.mean(),
+                "tuned": frame.tuned.iloc[0],
                 "images": len(frame),
                 "scale": args.label,
             }

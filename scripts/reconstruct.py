@@ -212,11 +212,16 @@ def reconstruct(
     return x, pd.concat(rows)
 
 
-def summarise(iterations: pd.DataFrame) -> pd.DataFrame:
-    """Return one row an image: the quality of the last iterate, its number, and the best PSNR of all with its iteration."""
+def summarise(iterations: pd.DataFrame, tuned: dict[str, float]) -> pd.DataFrame:
+    """Return one row an image.
+
+    It has the quality of the last iterate, its number, the best PSNR of all with its iteration, and the method's tuned
+    parameters in words.
+    """
     last = iterations[iterations.iteration == iterations.iteration.max()].set_index("image")
     best = iterations.set_index("iteration").groupby("image").psnr
-    return last[["psnr", "ssim", "iteration"]].assign(best_psnr=best.max(), best_iteration=best.idxmax()).reset_index()
+    images = last[["psnr", "ssim", "iteration"]].assign(best_psnr=best.max(), best_iteration=best.idxmax())
+    return images.assign(tuned=", ".join(f"{key} {value:g}" for key, value in tuned.items())).reset_index()
 
 
 def main() -> None:
@@ -232,14 +237,14 @@ def main() -> None:
     add_device(arguments)
     args = arguments.parse_args()
     spec = read_spec(args.spec, "operator", "seed", "first", "clip", "method")
-    if args.tuned:
-        spec["method"] = overlay(spec["method"], read_spec(str(args.tuned), "parameters")["parameters"])
+    tuned = read_spec(str(args.tuned), "parameters")["parameters"] if args.tuned else {}
+    spec["method"] = overlay(spec["method"], tuned)
     device = setup_compute(args.threads, args.device)
     with torch.no_grad():
         x, record = reconstruct(spec, read_measurement(args.measurement), args.model, device)
     with atomic_path(args.arrays, suffix=".npz") as temporary:
         np.savez_compressed(temporary, x=x.float().cpu().numpy())
-    for path, table in {args.images: summarise(record), args.iterations: record}.items():
+    for path, table in {args.images: summarise(record, tuned), args.iterations: record}.items():
         with atomic_path(path) as temporary:
             table.to_csv(temporary, index=False, float_format="%.9g")
 

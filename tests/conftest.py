@@ -48,6 +48,7 @@ def golden_network(path: Path) -> LPN:
 
 SMALL = {
     "lpn_1d": {"name": "lpn_1d", "hidden": 7, "layers": 2},
+    "lpn_1d with a quadratic term": {"name": "lpn_1d", "hidden": 7, "layers": 2, "alpha": 0.3},
     "lpn_28": {"name": "lpn_28", "channels": 2, "hidden": 3},
     "lpn_128": {"name": "lpn_128", "channels": 2, "hidden": 2},
     "lpn_128 of size 16": {"name": "lpn_128", "channels": 2, "hidden": 2, "size": 16},

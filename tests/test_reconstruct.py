@@ -153,7 +153,7 @@ def test_tables_describe_the_reconstructions(run, measurement: Path, tmp_path: P
     x, truth = np.load(tmp_path / "x.npz")["x"], np.load(measurement)["x"]
     assert x.shape == (3, 3, 16, 16)
     assert ((x.min() >= 0) & (x.max() <= 1)) == clip
-    assert list(images) == ["image", "psnr", "ssim", "iteration", "best_psnr", "best_iteration"]
+    assert list(images) == ["image", "psnr", "ssim", "iteration", "best_psnr", "best_iteration", "tuned"]
     assert list(images.image) == [20, 21, 22]
     np.testing.assert_allclose(images.psnr, psnr(x, truth), rtol=1e-6)
     np.testing.assert_allclose(images.ssim, ssim(x, truth), rtol=1e-5)
@@ -243,7 +243,9 @@ def test_grid_search_finds_the_best_point(run, measurement: Path, tmp_path: Path
 
     arguments = ["--spec", spec_of(method), "--measurement", measurement, "--tuned", tuned]
     run("reconstruct", *arguments, *outputs(tmp_path))
-    assert pd.read_csv(tmp_path / "images.csv").psnr.mean() == pytest.approx(scores[best], rel=1e-8)
+    images = pd.read_csv(tmp_path / "images.csv")
+    assert images.psnr.mean() == pytest.approx(scores[best], rel=1e-8)
+    assert set(images.tuned) == {", ".join(f"{key} {value:g}" for key, value in chosen["parameters"].items())}
 
 
 @pytest.mark.parametrize(
@@ -437,7 +439,7 @@ def results(tmp_path: Path) -> list[Path]:
     for name, rows in values.items():
         files.append(tmp_path / "inverse" / f"{name}.csv")
         files[-1].parent.mkdir(parents=True, exist_ok=True)
-        frame = pd.DataFrame(rows, columns=["psnr", "ssim", "best_psnr"]).assign(iteration=20)
+        frame = pd.DataFrame(rows, columns=["psnr", "ssim", "best_psnr"]).assign(iteration=20, tuned="rho 0.1")
         frame.to_csv(files[-1], index_label="image")
     return files
 
@@ -494,6 +496,7 @@ def test_reconstruction_table(run, results: list[Path], tmp_path: Path) -> None:
     assert lpn.psnr_std == pytest.approx((8 / 3) ** 0.5, rel=1e-5)
     assert lpn.ssim_mean == pytest.approx(0.8)
     assert lpn.largest_psnr_drop == pytest.approx(0.5)
+    assert lpn.tuned == "rho 0.1"
     assert table.psnr_mean[2:].tolist() == [31.5, 33.0]
     assert table.psnr_std[3] == 0.5
     assert table.ssim_mean[2:].isna().all()

@@ -173,7 +173,8 @@ def _reference_problems(config: dict[str, Any]) -> list[str]:
             seen.append(start)
     for name, model in models.items():
         problems += [f"key 'models.{name}.{sentence}" for sentence in _model_problems(model, models)]
-    references = {"mnist.model": [config["mnist"]["model"]], "mnist.sensitivity": config["mnist"]["sensitivity"]}
+    references = {f"{part}.sensitivity": config[part]["sensitivity"] for part in ("laplacian", "mnist")}
+    references["mnist.model"] = [config["mnist"]["model"]]
     references |= {f"laplacian.figures.{figure}": names for figure, names in config["laplacian"]["figures"].items()}
     for key, names in references.items():
         data = "mnist" if key.startswith("mnist") else "laplace"

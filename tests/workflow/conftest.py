@@ -67,6 +67,7 @@ TINY = {
         "grid": {"low": -2, "high": 2, "points": 21},
         "shown": 1.5,
         "figures": {"compact": ["laplacian_l2", "laplacian_pm"]},
+        "sensitivity": [],
         "titles": {"laplacian_l2": "l2"},
     },
     "mnist": {

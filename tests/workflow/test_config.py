@@ -122,6 +122,7 @@ def test_every_key_is_explained_to_people() -> None:
             r"'models\.mnist\.phases\.0': 1 steps can't hold 2 values",
         ),
         ({"models": {"mnist": {"source": "nowhere.pt"}}}, r"'models\.mnist\.source' names the file nowhere\.pt"),
+        ({"laplacian": {"sensitivity": ["mnist"]}}, r"'laplacian\.sensitivity'.*not trained on laplace data"),
         ({"mnist": {"sensitivity": ["laplacian_l2"]}}, r"'mnist\.sensitivity'.*not trained on mnist data"),
         ({"models": {"mnist": {"validate_every": 150}}}, r"'models\.mnist\.validate_every' must be a multiple"),
         ({"run": "../elsewhere"}, r"'run'"),

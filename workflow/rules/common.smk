@@ -26,6 +26,8 @@ PREPARED = Path(config["data"]["folder"]) / "prepared"
 LEVIN = PREPARED / "kernels/test.npy"
 # small, and the same everywhere: checksummed, in a package, or computed
 EMBEDDED = ("mnist", "photographs", "phantoms")
+LAPLACIAN_SHOWN = {name for names in config["laplacian"]["figures"].values() for name in names}
+LAPLACIAN_MODELS = [n for n in config["models"] if n in LAPLACIAN_SHOWN.union(config["laplacian"]["sensitivity"])]
 MNIST_MODELS = [config["mnist"]["model"], *config["mnist"]["sensitivity"]]
 PERTURBATIONS = list(config["mnist"]["perturbations"])
 EXPERIMENTS = config["inverse"]["experiments"]
@@ -58,7 +60,7 @@ def start_of(model):
 
 def used_models():
     """Return the models that an experiment or a figure asks for, with those they start from, in the order of the config."""
-    used = {name for names in config["laplacian"]["figures"].values() for name in names} | {*MNIST_MODELS}
+    used = {*LAPLACIAN_MODELS, *MNIST_MODELS}
     used |= {m["prox"]["model"] for ms in METHODS.values() for m in ms.values() if "model" in m.get("prox", {})}
     for name in list(used):
         while name := start_of(name):
@@ -204,12 +206,6 @@ def curve_spec(wildcards):
 def curve_files(names):
     """Return the evaluated curves of 1-D models."""
     return [OUT / "laplacian/curves" / f"{name}.csv" for name in names]
-
-
-def laplacian_models():
-    """Return the models that Laplacian figures show, each once, in the order of the config."""
-    shown = {name for names in config["laplacian"]["figures"].values() for name in names}
-    return [name for name in MODELS if name in shown]
 
 
 def laplacian_figure_spec(wildcards):
@@ -431,13 +427,12 @@ def table_inputs(table):
     """Return the files that a table is made from."""
     if table in RESULT_TABLES:
         return [file for name in table_titles(table) for file in method_files(name, "{part}.csv")]
-    curves = curve_files(laplacian_models())
-    priors = prior_files("csv", MNIST_MODELS if table == "mnist" else MNIST_MODELS[:1])
+    shown = curve_files(name for name in LAPLACIAN_MODELS if name in LAPLACIAN_SHOWN)
     return {
         "certificates": expand(OUT / "certificates/{model}.json", model=LPNS),
-        "laplacian": curves,
-        "mnist": priors,
-        "published": [*curves, *priors],
+        "laplacian": curve_files(LAPLACIAN_MODELS),
+        "mnist": prior_files("csv", MNIST_MODELS),
+        "published": [*shown, *prior_files("csv", MNIST_MODELS[:1])],
     }[table]
 
 
