@@ -4,7 +4,7 @@ CORES ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if 
 # resource of `make demo`: on a machine without a GPU, as many training jobs as cores at a time
 GPUS ?= $(shell nvidia-smi -L 2> /dev/null | grep -c ^GPU | sed 's/^0$$/$(CORES)/')
 CONFIG ?= config/demo.yaml
-RUN = $(shell sed -n 's/^run: *//p' $(CONFIG))
+RUN = $(shell sed -n "s/^run: *['\"]\{0,1\}\([A-Za-z0-9_.-]*\).*/\1/p" $(CONFIG))
 KILLS ?= 30
 SNAKEMAKE = snakemake --cores $(CORES) --configfile $(CONFIG)
 READY = .venv/ready

@@ -628,15 +628,18 @@ def _image_files(folder: Path) -> list[Path]:
 
 
 def _read_image(path: Path, grey: bool) -> np.ndarray:
-    """Decode an image of 8 bits a channel as (1, H, W) (by the luma of ITU-R 601 where it has colours) or (3, H, W)."""
-    from PIL import Image
+    """Decode an image of 8 bits a channel as (1, H, W) (by the luma of ITU-R 601 where it has colours) or (3, H, W).
+
+    It is turned as its EXIF data say.
+    """
+    from PIL import Image, ImageOps
 
     try:
         with Image.open(path) as image:
             stored = str(image.tile)  # Pillow reads colours of 16 bits a channel as 8 and calls them RGB
             image.load()
             mode = image.mode
-            pixels = np.asarray(image.convert("L" if grey else "RGB"))
+            pixels = np.asarray(ImageOps.exif_transpose(image).convert("L" if grey else "RGB"))
     except OSError as error:
         raise UserError(f"{path} is truncated or no image ({error}). Fetch it again.") from error
     if mode.startswith(("I", "F")) or ";16" in stored:
@@ -646,6 +649,27 @@ def _read_image(path: Path, grey: bool) -> np.ndarray:
             f"{path} has an alpha channel (mode {mode}), which would get lost. Convert it, or fetch the original."
         )
     return np.ascontiguousarray(np.atleast_3d(pixels).transpose(2, 0, 1))
+
+
+OWN_SIDE = 256
+
+
+def _own(folder: Path, mirrors: list[str], count: int | None) -> tuple[str, dict[str, Any]]:
+    """Photographs of the user's, `folder`/own/{train,validation,test}: uint8 (n, 3, 256, 256), centre squares, reduced."""
+    place = folder / "own"
+    return str(place), {split: [lambda p=p: _square(p) for p in _image_files(place / split)] for split in SPLITS}
+
+
+def _square(path: Path) -> np.ndarray:
+    from PIL import Image
+
+    image = _read_image(path, grey=False).transpose(1, 2, 0)
+    side = min(image.shape[:2])
+    if side < OWN_SIDE:
+        raise UserError(f"{path} is {image.shape[1]}x{image.shape[0]}; the sides must be at least {OWN_SIDE}. Remove it.")
+    top, left = ((n - side) // 2 for n in image.shape[:2])
+    square = Image.fromarray(image[top : top + side, left : left + side])
+    return np.asarray(square.resize((OWN_SIDE, OWN_SIDE), Image.Resampling.LANCZOS)).transpose(2, 0, 1)
 
 
 def _kernels(folder: Path, mirrors: list[str], count: int | None) -> tuple[str, dict[str, Any]]:
@@ -745,6 +769,7 @@ DATASETS: dict[str, Callable[[Path, list[str], int | None], tuple[str, dict[str,
     "set11": partial(_test_images, name="set11", grey=True),
     "mcmaster": partial(_test_images, name="mcmaster", grey=False),
     "kodak": partial(_test_images, name="kodak", grey=False),
+    "own": _own,
     "kernels": _kernels,
     "photographs": _photographs,
     "phantoms": _phantoms,

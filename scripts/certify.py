@@ -50,7 +50,8 @@ def main() -> None:
     if certificate.failures:
         raise UserError(
             f"{args.model} is not certified as a proximal operator: {'; '.join(certificate.failures)}. "
-            "No result that needs this model will be made. Train it again, or give another checkpoint."
+            "No result that needs this model will be made. Train it longer, with a larger 'alpha' where f can't be "
+            "inverted, or give another checkpoint."
         )
     if args.output:
         write_json(args.output, certificate.as_dict())

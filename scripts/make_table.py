@@ -5,8 +5,8 @@ examples:
   python scripts/make_table.py laplacian --label demo --shown 3.5 --output laplacian.csv results/demo/laplacian/curves/*.csv
   python scripts/make_table.py mnist --label demo --output mnist.csv results/demo/mnist/prior/mnist/*.csv
   python scripts/make_table.py deblurring --label demo --output deblurring.csv results/demo/inverse/*/*/0.csv
-      --titles '{"deblur_1_0.02": {"title": "Deblurring", "data": "celeba", "methods": {"lpn": "LPN"}}}'
-      --published config/published.yaml
+      --published config/published.yaml --titles '{"deblur_1_0.04": {"title": "Deblurring", "data": "photographs",
+      "operator": {"name": "blur", "sigma": 1.0}, "noise": 0.04, "methods": {"lpn": "LPN"}}}'
   python scripts/make_table.py published --label demo --published config/published.yaml --output published.csv
       results/demo/laplacian/curves/*.csv results/demo/mnist/prior/mnist/*.csv
 """
@@ -130,11 +130,13 @@ def results(files: list[Path]) -> dict[str, pd.DataFrame]:
     return {name: pd.concat(frames) for name, frames in parts.items()}
 
 
-def published_results(path: Path, experiment: str, data: str) -> list[dict[str, Any]]:
-    """Return a row for each published result of an experiment on the same data."""
-    rows = []
-    for entry in yaml.safe_load(path.read_text())["results"]:
-        for method, value in entry["psnr_ssim"].get(experiment, {}).items() if entry["data"] == data else ():
+def published_results(path: Path, name: str, experiment: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a row for each published result of an experiment: of the same operator and noise, on the same data."""
+    published, rows = yaml.safe_load(path.read_text()), []
+    if published["experiments"].get(name) != {key: experiment[key] for key in ("operator", "noise")}:
+        return []
+    for entry in published["results"]:
+        for method, value in entry["psnr_ssim"].get(name, {}).items() if entry["data"] == experiment["data"] else ():
             quality = value if isinstance(value, dict) else dict(zip(("psnr_mean", "ssim_mean"), value, strict=True))
             rows.append(
                 {"method": method, "source": entry["source"]} | quality | {"images": entry["images"], "scale": "published"}
@@ -150,6 +152,8 @@ def reconstruction(files: list[Path], args: Namespace) -> pd.DataFrame:
     """
     experiments, frames, tables = json.loads(args.titles), results(files), []
     for name, experiment in experiments.items():
+        if missing := [method for method in experiment["methods"] if f"{name}/{method}" not in frames]:
+            raise UserError(f"the files hold no results of {name} by {', '.join(missing)}, which --titles names.")
         ours = [
             {
                 "method": title,
@@ -166,23 +170,13 @@ def reconstruction(files: list[Path], args: Namespace) -> pd.DataFrame:
             }
             for title, frame in ((title, frames[f"{name}/{method}"]) for method, title in experiment["methods"].items())
         ]
-        rows = pd.DataFrame(ours + published_results(args.published, name, experiment["data"]))
+        rows = pd.DataFrame(ours + published_results(args.published, name, experiment))
         rows.insert(0, "experiment", experiment["title"])
         tables.append(rows)
     return pd.concat(tables)
 
 
-TABLES = {
-    "certificates": certificates,
-    "laplacian": laplacian,
-    "mnist": mnist,
-    "deblurring": reconstruction,
-    "denoising": reconstruction,
-    "mayo": reconstruction,
-    "deconvolution": reconstruction,
-    "demosaicking": reconstruction,
-    "published": published,
-}
+TABLES = {"certificates": certificates, "laplacian": laplacian, "mnist": mnist, "published": published}
 
 
 LATEX = {"_": r"\_", "%": r"\%", "#": r"\#", "&": r"\&", "|": r"\textbar{}"}
@@ -208,15 +202,17 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 
 def main() -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("table", choices=TABLES)
+    arguments.add_argument("table", help=f"{', '.join(TABLES)}, or another name for a table of reconstructions")
     arguments.add_argument("files", nargs="+", type=Path, help="what the table is made from")
     arguments.add_argument("--label", required=True, help="scale of the run, a column of the table")
     arguments.add_argument("--shown", type=float, help="Laplacian errors cover |x| up to this")
-    arguments.add_argument("--titles", help="JSON text: title, data and the methods' titles of each experiment")
+    arguments.add_argument("--titles", help="JSON text: of each experiment title, data, operator, noise, methods' titles")
     arguments.add_argument("--published", type=Path, help="YAML file of published values")
     arguments.add_argument("--output", required=True, type=Path, help="CSV file; .md and .tex are written beside it")
     args = arguments.parse_args()
-    table = TABLES[args.table](args.files, args)
+    if args.table not in TABLES and not (args.titles and args.published):
+        raise UserError(f"the table {args.table} of reconstructions needs --titles and --published.")
+    table = TABLES.get(args.table, reconstruction)(args.files, args)
     write_table(table if "scale" in table else table.assign(scale=args.label), args.output)
 
 

@@ -4,7 +4,7 @@ Writes, per image, the PSNR and SSIM of the result (--images), the same and the 
 objective of every iteration (--iterations; 0 is the start), and the reconstructions (--arrays).
 
 example:
-  python scripts/reconstruct.py --measurement m.npz --model results/demo/models/face/model.pt --images images.csv
+  python scripts/reconstruct.py --measurement m.npz --model results/demo/models/celeba_0.1/model.pt --images images.csv
       --iterations iterations.csv --arrays x.npz --spec '{"operator": {"name": "blur", "sigma": 1.0}, "seed": 0, "first": 0,
       "clip": false, "method": {"solver": "admm", "prox": {"name": "lpn"}, "rho": 0.1, "scale": 0.5, "iterations": 20}}'
 """
@@ -75,6 +75,8 @@ def make_prox(
     config: dict[str, Any], model: str | None, shape: tuple[int, ...], device: torch.device
 ) -> Callable[[Tensor], Tensor]:
     """Return the denoiser of a method; `shape` (C, H, W) is that of the images."""
+    if model is None and "model" in config:
+        raise UserError(f"the method's denoiser is the model {config['model']!r}: name its file by --model.")
     config = {key: value for key, value in config.items() if key != "model"}
     if config.pop("clip", False):
         unclipped = make_prox(config, model, shape, device)

@@ -119,10 +119,11 @@ def test_missing_bm3d_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"name": "median"}, rf"prox\.name' is 'median'.*{', '.join(DENOISERS)}"),
+        ({"name": "magic"}, rf"prox\.name' is 'magic'.*{', '.join(DENOISERS)}"),
         ({}, r"prox\.name' is None"),
         ({"name": "tv"}, "'prox' does not fit tv.*weight"),
         ({"name": "tv", "strength": 1}, "'prox' does not fit tv.*strength"),
+        ({"name": "wavelet", "weight": 1, "family": "dbb4"}, r"prox\.family' is 'dbb4'"),
     ],
 )
 def test_bad_configs(config: dict, message: str) -> None:

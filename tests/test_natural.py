@@ -76,6 +76,23 @@ def test_bsds500_is_checked(bsds: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out/validation.npy").exists()
 
 
+def test_photographs_of_the_users(tmp_path: Path) -> None:
+    place(tmp_path / "own", {"train/a.png": pixels(300, 256, 3), "validation/b.png": pixels(256, 256, 3)})
+    tall = Image.fromarray(np.repeat(np.arange(512, dtype=np.uint8)[:, None] // 2, 256, 1))  # darker above
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned clockwise by a quarter: darker on the right
+    (tmp_path / "own/test").mkdir()
+    tall.save(tmp_path / "own/test/phone.jpg", exif=exif)
+    prepare("own", tmp_path / "out", tmp_path)
+    np.testing.assert_array_equal(load_images(tmp_path / "out/train.npy")[0], pixels(300, 256, 3)[22:278].transpose(2, 0, 1))
+    test = load_images(tmp_path / "out/test.npy").astype(float)
+    assert test.shape == (1, 3, 256, 256)
+    assert (np.diff(test[0, 0].mean(0)) <= 0).mean() > 0.9
+    place(tmp_path / "own", {"train/small.png": pixels(300, 255, 3)})
+    with pytest.raises(UserError, match=r"small.png is 255x300; the sides must be at least 256"):
+        prepare("own", tmp_path / "again", tmp_path)
+
+
 def test_images_of_two_sizes(tmp_path: Path) -> None:
     images = {f"set11/{name}.png": pixels(12, 12, seed=i) if i % 2 else pixels(8, 8, seed=i) for i, name in enumerate(SET11)}
     prepare("set11", tmp_path / "out", place(tmp_path / "raw", images))

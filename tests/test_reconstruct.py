@@ -445,9 +445,9 @@ def results(tmp_path: Path) -> list[Path]:
 
 
 def test_latex_of_titles(run, monkeypatch: pytest.MonkeyPatch, results: list[Path], tmp_path: Path) -> None:
-    titles = {"blur": {"title": "$\\sigma_{blur} = 1$ & 2 %", "data": "celeba",
+    titles = {"blur": {"title": "$\\sigma_{blur} = 1$ & 2 %", "data": "celeba", "operator": {}, "noise": 0,
                        "methods": {"lpn": "LPN, $\\rho > \\|A^TA\\|$", "tv": "T_V"}}}  # fmt: skip
-    (tmp_path / "published.yaml").write_text(yaml.safe_dump({"results": []}))
+    (tmp_path / "published.yaml").write_text(yaml.safe_dump({"experiments": {}, "results": []}))
     files = ["--published", tmp_path / "published.yaml", "--output", tmp_path / "deblurring.csv", *results]
     run("make_table", "deblurring", "--label", "a|b", "--titles", titles, *files)
     latex = (tmp_path / "deblurring.tex").read_text()
@@ -479,11 +479,13 @@ def test_images_whose_solver_stopped_keep_their_last_values(tmp_path: Path) -> N
 
 
 def test_reconstruction_table(run, results: list[Path], tmp_path: Path) -> None:
-    titles = {"blur": {"title": "Deblurring, 2 %", "data": "celeba", "methods": {"lpn": "LPN", "tv": "TV"}}}
+    problem = {"operator": {"name": "blur", "sigma": 1.0}, "noise": 0.02}
+    titles = {"blur": {"title": "Deblurring, 2 %", "data": "celeba", "methods": {"lpn": "LPN", "tv": "TV"}} | problem}
     quality = {"AR": [31.5, None], "LPN": {"psnr_mean": 33.0, "psnr_std": 0.5}}
     entry = {"source": "a paper", "data": "celeba", "images": 20, "psnr_ssim": {"blur": quality, "other": {"AR": [1, 1]}}}
     published, output = tmp_path / "published.yaml", tmp_path / "deblurring.csv"
-    published.write_text(yaml.safe_dump({"results": [entry, entry | {"data": "mayo"}]}))
+    results_of = {"experiments": {"blur": problem}, "results": [entry, entry | {"data": "mayo"}]}
+    published.write_text(yaml.safe_dump(results_of))
     files = ["--published", published, "--output", output, *results]
     run("make_table", "deblurring", "--label", "test", "--titles", titles, *files)
     table = pd.read_csv(output)
@@ -502,3 +504,15 @@ def test_reconstruction_table(run, results: list[Path], tmp_path: Path) -> None:
     assert table.ssim_mean[2:].isna().all()
     assert "| LPN" in output.with_suffix(".md").read_text()
     assert r"Deblurring, 2 \%" in output.with_suffix(".tex").read_text()
+
+    titles["blur"]["noise"] = 0.2  # another problem than the published one
+    run("make_table", "deblurring", "--label", "test", "--titles", titles, *files)
+    assert set(pd.read_csv(output).source) == {"this run"}
+
+
+def test_bad_tables_are_refused(refused, results: list[Path], tmp_path: Path) -> None:
+    files = ["--label", "test", "--output", tmp_path / "table.csv", *results]
+    assert "needs --titles and --published" in refused("make_table", "inpainting", *files)
+    titles = {"blur": {"title": "", "data": "celeba", "operator": {}, "noise": 0, "methods": {"bm3d": "BM3D"}}}
+    options = ["--titles", json.dumps(titles), "--published", tmp_path / "published.yaml"]
+    assert "hold no results of blur by bm3d" in refused("make_table", "inpainting", *options, *files)

@@ -1,6 +1,7 @@
 """Check of the configuration before any job runs: one clear paragraph that names the key and the remedy."""
 
 import difflib
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,12 @@ def _sentence(error: ValidationError) -> str:
             hint = f"did you mean '{close[0]}'?" if close else f"the known keys are: {', '.join(known)}."
             sentences.append(f"unknown key '{key}' ({place}); {hint}")
         return " ".join(sentences)
+    if (
+        error.validator == "type"
+        and isinstance(error.instance, str)
+        and re.fullmatch(r"[-+]?[\d.]+[eE][-+]?\d+", error.instance)
+    ):
+        return f"key '{place}': {error.instance} is text in YAML. Write it with a point and a sign, as 1.0e-3 or 1.0e+3."
     if error.validator is None:
         return f"key '{place}' must not be there (gamma belongs to proximal_matching alone)."
     return f"key '{place}': {error.message}. {error.schema.get('description', '')}".strip()
@@ -27,8 +34,23 @@ def _sentence(error: ValidationError) -> str:
 
 DATA_NETWORKS = {"laplace": ("lpn_1d", 1), "mnist": ("lpn_28", 1)}  # data of one fixed network: name, channels
 CHANNELS = {"celeba": 3, "mayo": 1, "photographs": 3, "phantoms": 1}
-CHANNELS |= {"bsds500": 3, "bsds500_grey": 1, "set11": 1, "mcmaster": 3, "kodak": 3}
+CHANNELS |= {"bsds500": 3, "bsds500_grey": 1, "set11": 1, "mcmaster": 3, "kodak": 3, "own": 3}
 LPNS = ("lpn_1d", "lpn_28", "lpn_128")
+NETWORK_KEYS = {  # of each network, besides its name
+    "lpn_1d": {"hidden", "layers", "beta", "alpha"},
+    "lpn_28": {"channels", "hidden", "beta", "alpha"},
+    "lpn_128": {"channels", "hidden", "beta", "alpha", "size"},
+    "dncnn": {"channels", "hidden", "depth"},
+    "gradient_step": {"channels", "hidden", "blocks"},
+}
+OPERATOR_KEYS = {  # of each operator, besides its name
+    "identity": set(),
+    "blur": {"sigma"},
+    "circular_blur": {"kernel", "sigma", "side", "number"},
+    "bayer": set(),
+    "tomography": {"angles", "detectors"},
+    "compressed_sensing": {"measurements"},
+}
 SOLVER_KEYS = {  # of each solver: what it needs, what it may have
     "admm": ({"rho"}, {"order", "box"}),
     "gradient_step": ({"rho"}, set()),
@@ -47,9 +69,20 @@ METHOD_KEYS = {"title", "solver", "prox", "scale", "tolerance", "cg_iterations",
 TEST_ONLY = ("set11", "mcmaster", "kodak")  # data without training and validation images
 
 
+def _foreign_keys(settings: dict[str, Any], known: dict[str, set[str]]) -> list[str]:
+    """Return what is wrong with the settings of a network or an operator: keys that those of its name do not have."""
+    own = known.get(settings["name"], set(settings))
+    keys = f"has {', '.join(sorted(own))}" if own else "has no settings"
+    return [
+        f"{key}' is none of {settings['name']}, which {keys}; null removes a key that another configuration gave."
+        for key in sorted(settings.keys() - own - {"name"})
+    ]
+
+
 def _model_problems(model: dict[str, Any], models: dict[str, Any]) -> list[str]:
     """Return what is wrong with one model: settings that don't go together."""
-    network, data, problems = model["network"], model["data"], []
+    network, data = model["network"], model["data"]
+    problems = [f"network.{sentence}" for sentence in _foreign_keys(network, NETWORK_KEYS)]
     convolutional = network["name"] in ("dncnn", "gradient_step")
     name, channels = DATA_NETWORKS.get(data, (network["name"], CHANNELS.get(data)))
     if network["name"] != name or (data in CHANNELS and network["name"] in ("lpn_1d", "lpn_28")):
@@ -105,9 +138,11 @@ def _method_problems(key: str, method: dict[str, Any], data: str, models: dict[s
     if "model" in prox and prox["model"] not in models:
         return [*problems, f"key '{key}.prox.model' names the model '{prox['model']}', which does not exist."]
     kind = prox.get("name") or ("LPNs" if is_lpn(prox["model"], models) else "other networks")
+    given = prox.keys() | tuned_prox
+    known = PROX_KEYS.get(kind, given)
     problems += [
-        f"key '{key}.prox.{name}' is none of {kind}, which have {', '.join(sorted(PROX_KEYS[kind]))}."
-        for name in sorted((prox.keys() | tuned_prox) - PROX_KEYS[kind] - {"name", "model", "clip"})
+        f"key '{key}.prox.{name}' is none of {kind}, which have {', '.join(sorted(known))}."
+        for name in sorted(given - known - {"name", "model", "clip"})
     ]
     if prox.get("mode") == "paper" and "strength" in prox.keys() | tuned_prox:
         problems.append(f"key '{key}.prox.strength' is for learned proximal networks in exact mode alone.")
@@ -118,7 +153,8 @@ def _method_problems(key: str, method: dict[str, Any], data: str, models: dict[s
 
 def _experiment_problems(key: str, experiment: dict[str, Any]) -> list[str]:
     """Return what is wrong with an experiment besides its methods."""
-    operator, data, problems = experiment["operator"], experiment["data"], []
+    operator, data = experiment["operator"], experiment["data"]
+    problems = [f"key '{key}.operator.{sentence}" for sentence in _foreign_keys(operator, OPERATOR_KEYS)]
     if operator["name"] == "circular_blur":
         kernel = operator.get("kernel", "gaussian")
         needed = {"gaussian": {"sigma", "side"}, "box": {"side"}}.get(kernel, set())
@@ -136,6 +172,21 @@ def _experiment_problems(key: str, experiment: dict[str, Any]) -> list[str]:
     return problems
 
 
+def _has(settings: dict[str, Any], path: str) -> bool:
+    """Return whether settings hold a value at a path such as "prox.weight"."""
+    name, _, rest = path.partition(".")
+    return name in settings and (not rest or _has(settings[name], rest))
+
+
+def _tuning_problems(key: str, own: dict[str, Any], merged: dict[str, Any]) -> list[str]:
+    """Return what is wrong with an experiment's own values of parameters that the method, by its shared settings, tunes."""
+    return [
+        f"key '{key}.{path}' has no effect, as 'tune' of the method searches for it: set '{key}.tune' to null, or to values."
+        for path in merged.get("tune", {})
+        if "tune" not in own and _has(own, path)
+    ]
+
+
 def _inverse_problems(config: dict[str, Any]) -> list[str]:
     """Return what is wrong with the experiments of the inverse problems."""
     inverse, problems = config["inverse"], []
@@ -147,9 +198,14 @@ def _inverse_problems(config: dict[str, Any]) -> list[str]:
             if image >= experiment["images"]
         ]
         problems += _experiment_problems(key, experiment)
+        titles: dict[str, str] = {}
         for method, own in experiment["methods"].items():
             merged = merge(inverse["methods"].get(method, {}), own)
             problems += _method_problems(f"{key}.methods.{method}", merged, experiment["data"], config["models"])
+            problems += _tuning_problems(f"{key}.methods.{method}", own, merged)
+            other = titles.setdefault(merged.get("title", method), method)
+            if other != method:
+                problems.append(f"key '{key}.methods.{method}.title' is that of '{other}' too: who could tell them apart?")
             if "tune" in merged and experiment.get("tuning", {}).get("data", experiment["data"]) in TEST_ONLY:
                 problems.append(
                     f"key '{key}.methods.{method}.tune' needs validation images, which {experiment['data']} has not: name a "
@@ -193,7 +249,7 @@ def _reference_problems(config: dict[str, Any]) -> list[str]:
 
 
 def prune(config: dict[str, Any]) -> None:
-    """Remove the models, experiments and methods that a configuration switches off with null.
+    """Remove what a configuration switches off with null: models, experiments, methods, keys of networks and operators.
 
     What is no mapping, though it should be, is left to `check_config`.
     """
@@ -204,17 +260,18 @@ def prune(config: dict[str, Any]) -> None:
     inverse = mapping(config.get("inverse"))
     experiments = mapping(inverse.get("experiments"))
     places = [config.get("models"), inverse.get("methods"), experiments]
-    places += [mapping(experiment).get("methods") for experiment in experiments.values()]
+    places += [mapping(experiment).get(key) for experiment in experiments.values() for key in ("methods", "operator")]
+    places += [mapping(model).get("network") for model in mapping(config.get("models")).values()]
     for place in map(mapping, places):
         for name in [name for name, value in place.items() if value is None]:
             del place[name]
 
 
 def merge(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    """Return `base` overlaid with `own`, dictionaries in dictionaries too."""
+    """Return `base` overlaid with `own`, dictionaries in dictionaries too; a null of `own` removes a key."""
     nested = [name for name in base.keys() & own.keys() if isinstance(base[name], dict) and isinstance(own[name], dict)]
     both = {name: merge(base[name], own[name]) for name in nested}
-    return base | own | both
+    return {name: value for name, value in (base | own | both).items() if value is not None}
 
 
 def check_config(config: dict[str, Any], schema_path: Path) -> None:

@@ -5,14 +5,19 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from lpn.errors import UserError
+
 
 def wavelet(weight: float, family: str = "db4", levels: int = 4) -> Callable[[Tensor], Tensor]:
     """Return the proximal operator of  weight ||W x||_1,  W the details of an orthogonal wavelet transform.
 
     With periodic boundaries the transform is orthogonal where 2^levels divides both sides, and the prox is soft
-    thresholding of the detail coefficients by `weight` (Donoho and Johnstone 1994).
+    thresholding of the detail coefficients by `weight` (Donoho and Johnstone 1994). Raises UserError for an unknown family.
     """
     import pywt
+
+    if family not in pywt.wavelist(kind="discrete"):
+        raise UserError(f"config key 'prox.family' is {family!r}, no discrete wavelet of PyWavelets, such as db4 or sym8.")
 
     def denoise(x: Tensor) -> Tensor:
         coarse, *details = pywt.wavedec2(x.cpu().numpy(), family, mode="periodization", level=levels)

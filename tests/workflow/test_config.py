@@ -16,7 +16,19 @@ from .conftest import ROOT, TINY, Project
 
 sys.path.insert(0, str(ROOT / "workflow"))
 
-from config_check import CHANNELS, DATA_NETWORKS, LPNS, METHOD_KEYS, PROX_KEYS, SOLVER_KEYS, check_config, prune
+from config_check import (
+    CHANNELS,
+    DATA_NETWORKS,
+    LPNS,
+    METHOD_KEYS,
+    NETWORK_KEYS,
+    OPERATOR_KEYS,
+    PROX_KEYS,
+    SOLVER_KEYS,
+    check_config,
+    merge,
+    prune,
+)
 
 from lpn.data import AUGMENTATIONS
 from lpn.denoisers import DENOISERS
@@ -64,7 +76,9 @@ def test_configurations_know_what_the_package_has() -> None:
         name: keys for name, keys in PROX_KEYS.items() if name in DENOISERS
     }
     assert set(method["prox"]["properties"]) == {"name", "model", "clip"}.union(*PROX_KEYS.values())
-    assert names(experiment["operator"]["properties"]["name"]) == OPERATORS.keys()
+    assert names(experiment["operator"]["properties"]["name"]) == OPERATORS.keys() == OPERATOR_KEYS.keys()
+    assert set(experiment["operator"]["properties"]) == {"name"}.union(*OPERATOR_KEYS.values())
+    assert {name: set(inspect.signature(build).parameters) for name, build in NETWORKS.items()} == NETWORK_KEYS
     for name, (needed, optional) in SOLVER_KEYS.items():
         options = [p for p in inspect.signature(SOLVERS[name]).parameters.values() if p.kind is p.KEYWORD_ONLY]
         assert {p.name for p in options} == {"splits" if key == "box" else key for key in needed | optional}
@@ -151,6 +165,24 @@ def test_every_key_is_explained_to_people() -> None:
             {"inverse": {"methods": {"lpn": {"prox": {"strength": 0.5, "mode": "paper"}}}}},
             r"prox\.strength' is for learned proximal networks in exact mode",
         ),
+        (
+            {"inverse": {"experiments": {"deblur": {"methods": {"tv": {"prox": {"weight": 0.5}}}}}}},
+            r"deblur\.methods\.tv\.prox\.weight' has no effect.* set '.*methods\.tv\.tune' to null",
+        ),
+        (
+            {"inverse": {"experiments": {"deblur": {"methods": {"lpn": {"title": "TV"}}}}}},
+            r"deblur\.methods\.lpn\.title' is that of 'tv' too",
+        ),
+        (
+            {"inverse": {"experiments": {"deblur": {"operator": {"name": "identity"}}}}},
+            r"deblur\.operator\.sigma' is none of identity, which has no settings; null removes a key",
+        ),
+        (
+            {"models": {"mnist": {"network": {"depth": 3}}}},
+            r"models\.mnist\.network\.depth' is none of lpn_28, which has alpha",
+        ),
+        ({"models": {"mnist": {"sigma": "1e-3"}}}, r"models\.mnist\.sigma': 1e-3 is text in YAML.* as 1\.0e-3"),
+        ({"inverse": {"experiments": {"deblur": {"table": "published"}}}}, r"deblur\.table'"),
         ({"models": {"new": NEW}}, r"'models\.new': 'seed' .* 'batch_size' .* 'phases' .* 'validation_images'"),
         (
             {"models": {"dncnn": {"network": {"name": "gradient_step"}, "patch": 8, "compile": True}}},
@@ -213,6 +245,37 @@ def test_null_switches_off() -> None:
     assert "dncnn" not in config["models"]
     assert list(config["inverse"]["experiments"]["deblur"]["methods"]) == ["observation", "tv", "lpn"]
     check_config(config, SCHEMA)
+
+
+def test_null_removes_keys_of_the_configuration_below() -> None:
+    deblur = {"operator": {"name": "identity", "sigma": None}, "methods": {"tv": {"tune": None, "prox": {"weight": 0.5}}}}
+    config = merged(TINY, {"inverse": {"experiments": {"deblur": deblur}}})
+    prune(config)
+    check_config(config, SCHEMA)
+    experiment = config["inverse"]["experiments"]["deblur"]
+    assert experiment["operator"] == {"name": "identity"}
+    assert "tune" not in merge(config["inverse"]["methods"]["tv"], experiment["methods"]["tv"])
+
+
+def test_published_values_are_those_of_the_papers_problems() -> None:
+    experiments = yaml.safe_load((ROOT / "config/config.yaml").read_text())["inverse"]["experiments"]
+    published = yaml.safe_load((ROOT / "config/published.yaml").read_text())
+    for name, problem in published["experiments"].items():
+        assert problem == {key: experiments[name][key] for key in ("operator", "noise")}, name
+    assert set(published["experiments"]) == {name for entry in published["results"] for name in entry["psnr_ssim"]}
+
+
+COMMANDS = re.compile(r"(?:^|`)(snakemake [^`#\n]*)", re.MULTILINE)
+
+
+def test_targets_of_documented_commands_are_no_configurations() -> None:
+    """Snakemake takes everything after --configfile up to the next option as configurations."""
+    texts = [path.read_text() for path in (*ROOT.glob("*.md"), *ROOT.glob("config/*.md"), *ROOT.glob("docs/*.md"))]
+    commands = [command for text in texts for command in COMMANDS.findall(text)]
+    assert len(commands) > 5
+    for command in commands:
+        for files in re.findall(r"--configfile ((?:[^-\s]\S*\s*)*)", command):
+            assert all(file.endswith(".yaml") for file in files.split()), command
 
 
 @pytest.mark.parametrize(

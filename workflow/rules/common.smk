@@ -414,9 +414,9 @@ def inverse_figure_spec(wildcards):
 
 
 def table_titles(table):
-    """Return title, data and methods of a table's experiments."""
+    """Return title, data, problem and methods of a table's experiments."""
     return {
-        name: {key: experiment[key] for key in ("title", "data")}
+        name: {key: experiment[key] for key in ("title", "data", "operator", "noise")}
         | {"methods": {method: settings["title"] for method, settings in METHODS[name].items()}}
         for name, experiment in EXPERIMENTS.items()
         if experiment["table"] == table
