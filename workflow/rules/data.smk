@@ -8,7 +8,6 @@ rule prepare_data:
     benchmark:
         LOGS / "benchmarks/prepare_data_{prepared}.tsv"
     priority: 2  # before any training: missing data show at once, and no network waits for them
-    retries: 2
     conda:
         "../../environment.yml"
     threads: lambda wildcards: 1 if wildcards.prepared in EMBEDDED else 4  # many files are decoded by 4 threads

@@ -13,7 +13,6 @@ rule train:
     wildcard_constraints:
         model="|".join(map(re.escape, TRAINED)) or "none",
     priority: 1  # long jobs first
-    retries: 2
     conda:
         "../../environment.yml"
     threads: 1
@@ -47,7 +46,6 @@ rule import_model:
         LOGS / "benchmarks/import_{model}.tsv"
     wildcard_constraints:
         model="|".join(map(re.escape, IMPORTED)) or "none",
-    retries: 2
     conda:
         "../../environment.yml"
     resources:
