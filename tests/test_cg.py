@@ -37,7 +37,7 @@ def test_a_good_preconditioner_takes_one_iteration() -> None:
 
 
 def test_each_sample_is_solved_as_if_alone_and_ends_at_its_own_time() -> None:
-    matrix, b = system(4, 30)
+    matrix, b = system(4, 30, condition=10)  # converges before rounding decides the number of iterations
     b[1] = 0
     start = torch.randn(b.shape, generator=torch.Generator().manual_seed(1), dtype=b.dtype)
     start[2] = torch.linalg.solve(matrix, b[2])

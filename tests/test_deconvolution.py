@@ -77,7 +77,7 @@ def test_border_and_channels_of_the_quality(run: Run, data: Path) -> None:
     expected = psnr(x[..., 3:-3, 3:-3], truth[..., 3:-3, 3:-3], channelwise=True)
     np.testing.assert_allclose(images.psnr, expected, rtol=1e-6)
     assert images.iteration.tolist() == [6, 6]
-    assert len(iterations) == 12
+    assert len(iterations) == 14
     assert "objective" not in iterations
 
 
