@@ -32,6 +32,11 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).flatten(1).sum(1).view(-1, *[1] * (a.dim() - 1))
 
 
+def _fast_copy(model: LPN) -> LPN:
+    """Return a copy in float32, in the layout in which convolutions are fastest."""
+    return copy.deepcopy(model).float().to(memory_format=torch.channels_last).requires_grad_(False)
+
+
 class _Objective:
     """phi(y) = psi(y) - <x, y>, strictly convex where alpha > 0; its gradient is f(y) - x, its Hessian J_f(y).
 
@@ -41,7 +46,7 @@ class _Objective:
 
     def __init__(self, model: LPN, x: Tensor, fast: LPN | None = None) -> None:
         self.model, self.x = model, x
-        self.fast = fast or copy.deepcopy(model).float().requires_grad_(False)
+        self.fast = fast or _fast_copy(model)
         self.scale = _dot(x, x).sqrt().clamp_min(0.01 * x[:1].numel() ** 0.5)
 
     def subset(self, index: Tensor) -> "_Objective":
@@ -89,9 +94,13 @@ def _line_search(objective: _Objective, y: Tensor, g: Tensor, d: Tensor, t: Tens
 CG_ITERATIONS = 500  # a truncated step is still one of descent; J_f may be as ill-conditioned as 1 / alpha
 
 
-def _conjugate_gradients(hessian: Callable[[Tensor], Tensor], g: Tensor, relative: Tensor) -> Tensor:
-    """Solve H d = -g per sample, to the forcing tolerance min(1/2, sqrt(relative)) ||g||."""
-    forcing = relative.sqrt().clamp_max(0.5) * _dot(g, g).sqrt()
+def _conjugate_gradients(hessian: Callable[[Tensor], Tensor], g: Tensor, relative: Tensor, tolerance: float) -> Tensor:
+    """Solve H d = -g per sample, to the forcing tolerance max(min(1/2, sqrt(relative)), tolerance / (2 relative)) ||g||.
+
+    The second term keeps the last step from solving far below the tolerance (Kelley, Iterative Methods for Linear and
+    Nonlinear Equations, 1995, section 6.3).
+    """
+    forcing = torch.maximum(relative.sqrt().clamp_max(0.5), tolerance / (2 * relative)) * _dot(g, g).sqrt()
     d, r = torch.zeros_like(g), -g
     p, rr = r, _dot(r, r)
     running = rr > 0
@@ -126,7 +135,7 @@ def _newton_cg(objective: _Objective, y: Tensor, tolerance: float, max_iteration
             return y, g, iteration
         part = objective.subset(active)
         y_part, g_part = y[active], g[active]
-        d = _conjugate_gradients(part.hessian(y_part), g_part, part.relative(g_part))
+        d = _conjugate_gradients(part.hessian(y_part), g_part, part.relative(g_part), tolerance)
         y[active], g[active] = _line_search(part, y_part, g_part, d, torch.ones_like(part.scale))
     return y, g, max_iterations
 
