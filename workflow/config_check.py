@@ -248,10 +248,11 @@ def _reference_problems(config: dict[str, Any]) -> list[str]:
     return problems + _inverse_problems(config)
 
 
-def prune(config: dict[str, Any]) -> None:
-    """Remove what a configuration switches off with null: models, experiments, methods, keys of networks and operators.
+def apply_switches(config: dict[str, Any]) -> None:
+    """Remove what null switches off: models, experiments, methods, keys of networks and operators.
 
-    What is no mapping, though it should be, is left to `check_config`.
+    True, a method without settings of its own, becomes an empty mapping, which in a configuration could not switch a method
+    on again: Snakemake leaves a null below it. What is no mapping, though it should be, is left to `check_config`.
     """
 
     def mapping(value: Any) -> dict[str, Any]:
@@ -265,6 +266,8 @@ def prune(config: dict[str, Any]) -> None:
     for place in map(mapping, places):
         for name in [name for name, value in place.items() if value is None]:
             del place[name]
+    for methods in (mapping(mapping(experiment).get("methods")) for experiment in experiments.values()):
+        methods.update({name: {} for name, own in methods.items() if own is True})
 
 
 def merge(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from snakemake.utils import update_config
 
 from .conftest import ROOT, TINY, Project
 
@@ -25,9 +26,9 @@ from config_check import (
     OPERATOR_KEYS,
     PROX_KEYS,
     SOLVER_KEYS,
+    apply_switches,
     check_config,
     merge,
-    prune,
 )
 
 from lpn.data import AUGMENTATIONS
@@ -42,10 +43,9 @@ SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 
 
 def merged(base: dict, update: dict) -> dict:
-    """Lay `update` over `base` as Snakemake does."""
-    result = copy.deepcopy(base)
-    for key, value in update.items():
-        result[key] = merged(result[key], value) if isinstance(value, dict) and isinstance(result.get(key), dict) else value
+    """Lay `update` over `base` as Snakemake does, which shares no part of what an alias names."""
+    result = json.loads(json.dumps(base))
+    update_config(result, update)
     return result
 
 
@@ -53,8 +53,19 @@ def merged(base: dict, update: dict) -> dict:
 def test_shipped_configurations_are_valid(name: str) -> None:
     paper = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     config = merged(paper, yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()))
-    prune(config)
+    apply_switches(config)
     check_config(config, SCHEMA)
+
+
+def test_subset_reduces_every_network_but_the_laplacians() -> None:
+    paper, subset = (yaml.safe_load((ROOT / f"config/{name}.yaml").read_text())["models"] for name in ("config", "subset"))
+    assert set(subset) == {name for name in paper if not name.startswith("laplacian")}
+
+    def steps(model: dict) -> int:
+        return sum(phase["steps"] for phase in model["phases"])
+
+    assert all(steps(subset[name]) <= steps(paper[name]) / 4 for name in subset)
+    assert all(subset[name]["network"].get("hidden", 0) < paper[name]["network"]["hidden"] for name in subset)
 
 
 def test_configurations_know_what_the_package_has() -> None:
@@ -241,16 +252,26 @@ def test_no_key_is_given_twice(path: Path) -> None:
 def test_null_switches_off() -> None:
     off = {"models": {"dncnn": None}, "inverse": {"experiments": {"deblur": {"methods": {"dncnn": None}}}}}
     config = merged(TINY, off)
-    prune(config)
+    apply_switches(config)
     assert "dncnn" not in config["models"]
     assert list(config["inverse"]["experiments"]["deblur"]["methods"]) == ["observation", "tv", "lpn"]
+    check_config(config, SCHEMA)
+
+
+def test_true_switches_a_method_on_again() -> None:
+    methods = [{"tv": None, "dncnn": None}, {"tv": True}]
+    config = TINY
+    for own in methods:
+        config = merged(config, {"inverse": {"experiments": {"deblur": {"methods": own}}}})
+    apply_switches(config)
+    assert config["inverse"]["experiments"]["deblur"]["methods"] == {"observation": {}, "tv": {}, "lpn": {}}
     check_config(config, SCHEMA)
 
 
 def test_null_removes_keys_of_the_configuration_below() -> None:
     deblur = {"operator": {"name": "identity", "sigma": None}, "methods": {"tv": {"tune": None, "prox": {"weight": 0.5}}}}
     config = merged(TINY, {"inverse": {"experiments": {"deblur": deblur}}})
-    prune(config)
+    apply_switches(config)
     check_config(config, SCHEMA)
     experiment = config["inverse"]["experiments"]["deblur"]
     assert experiment["operator"] == {"name": "identity"}
@@ -293,7 +314,7 @@ def test_lists_in_the_place_of_mappings(place: tuple[str, ...], value: object, m
     for key in place[:-1]:
         parent = parent[key]
     parent[place[-1]] = value
-    prune(config)
+    apply_switches(config)
     with pytest.raises(SystemExit, match=message):
         check_config(config, SCHEMA)
 

@@ -12,9 +12,9 @@ sys.path[:0] = [str(workflow.basedir), str(ROOT)]
 os.environ.update(PYTHONPATH=str(ROOT))  # jobs find the package in any environment
 
 from code_fingerprint import fingerprint
-from config_check import check_config, is_lpn, merge, prune
+from config_check import apply_switches, check_config, is_lpn, merge
 
-prune(config)
+apply_switches(config)
 check_config(config, Path(workflow.basedir) / "schemas/config.schema.yaml")
 
 OUT = Path("results") / config["run"]
