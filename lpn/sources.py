@@ -450,10 +450,14 @@ def _mayo_slice(path: Path) -> np.ndarray:
 
 def _mayo_download(place: Path) -> Path:
     cache = _cache() / "mayoct"
+    finished = cache / "finished"
     try:
         with wait_for_lock(cache.with_suffix(".lock")):
-            _fetch_drive(MAYO_DRIVE_FOLDER, cache, is_folder=True)
-        return next(cache.rglob(MAYO_FOLDER))
+            if not finished.exists():
+                _fetch_drive(MAYO_DRIVE_FOLDER, cache, is_folder=True)
+            found = next(cache.rglob(MAYO_FOLDER))
+            finished.touch()
+        return found
     except (OSError, ValueError, RuntimeError, StopIteration) as error:
         raise UserError(
             f"Mayo-CT could not be had from Google Drive ({str(error).strip() or type(error).__name__}). Place the folder "

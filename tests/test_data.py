@@ -291,6 +291,21 @@ def test_damaged_slices_are_named(mayo: Path, tmp_path: Path, content: np.ndarra
         prepare("mayo", tmp_path / "out", mayo)
 
 
+def test_mayo_is_downloaded_once(mayo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LPN_DOWNLOADS", str(tmp_path / "downloads"))
+    downloads = []
+
+    def download_folder(output: str, **options: object) -> None:
+        downloads.append(options)
+        shutil.copytree(mayo / "mayoct", Path(output) / "shared by its authors")
+
+    monkeypatch.setattr("gdown.download_folder", download_folder)
+    for run in ("first", "second"):
+        prepare("mayo", tmp_path / run, tmp_path / "empty")
+    assert len(downloads) == 1
+    assert np.load(tmp_path / "second/train.npy").shape == (2, 1, 512, 512)
+
+
 def test_missing_mayo_says_what_to_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LPN_DOWNLOADS", str(tmp_path / "downloads"))
     monkeypatch.setattr("gdown.download_folder", too_many_downloads)
