@@ -91,7 +91,8 @@ def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
                 torch.testing.assert_close(shared_weights[name], value, rtol=1e-9, atol=1e-12)
 
 
-SPEC = SCALAR_TRAINING | {"phases": [{"loss": "l1", "steps": 2000, "lr": 1e-3}]}
+# at ten times this rate a float's rounding can grow to .05 over the steps, as in any chaotic system; here it stays what it is
+SPEC = SCALAR_TRAINING | {"phases": [{"loss": "l1", "steps": 2000, "lr": 1e-4}]}
 
 
 def iteration(state: Path) -> int:
@@ -103,7 +104,7 @@ def iteration(state: Path) -> int:
 
 
 def test_any_number_of_processes_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
-    """Two processes, SIGTERM, one, SIGTERM, two again: the same log and prox as one, to the growth of rounding errors."""
+    """Two processes, SIGTERM, one, SIGTERM, two again: the same log and prox as one, to rounding errors."""
     subprocess.run(train_command(tmp_path / "whole", SPEC), check=True, capture_output=True)
     state, done = tmp_path / "parts/checkpoints/state.pt", 0
     for processes in (2, 1):
@@ -117,7 +118,7 @@ def test_any_number_of_processes_goes_on_from_a_checkpoint(tmp_path: Path) -> No
     subprocess.run(train_command(tmp_path / "parts", SPEC, 2), check=True, capture_output=True)
     models = [load_model(tmp_path / name / "model.pt") for name in ("whole", "parts")]
     x = torch.linspace(-3, 3, 50)[:, None]
-    torch.testing.assert_close(models[1](x), models[0](x), rtol=0, atol=0.02)  # rounding errors grow over 2,000 steps
+    torch.testing.assert_close(models[1](x), models[0](x), rtol=0, atol=1e-5)
     assert read_checkpoint(tmp_path / "parts/model.pt")["iteration"] == 2000
     logs = [np.genfromtxt(tmp_path / name / "training.csv", delimiter=",", names=True) for name in ("whole", "parts")]
-    np.testing.assert_allclose(logs[1]["loss"], logs[0]["loss"], rtol=1e-3)
+    np.testing.assert_allclose(logs[1]["loss"], logs[0]["loss"], rtol=1e-6)
