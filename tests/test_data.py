@@ -385,10 +385,19 @@ def test_ranges_change_contrast_and_brightness() -> None:
     steps = torch.cat([patches.diff(dim=axis).abs().flatten(1).amax(1)[:, None] for axis in (2, 3)], 1).amax(1)
     contrast = steps * 255 / 5
     assert contrast.min() > 0.49
-    assert contrast.max() < 1.51
+    assert 1.5 < contrast.max() < 2.01
     assert 0.4 < ((contrast - 1).abs() < 1e-4).float().mean() < 0.6
     assert patches.min() < -0.1
     assert patches.max() > 1.1
+
+
+def test_only_ct_with_ranges_leaves_the_unit_interval() -> None:
+    image = np.random.default_rng(0).random((1, 1, 48, 48)).astype(np.float32)
+    for augment, leaves in {"ct": False, "ct_ranges": True}.items():
+        make = image_batches(image, 8, 0, patch=16, crops=8, augment=augment)
+        patches = torch.cat([make(step) for step in range(5)])
+        assert (patches.min() < -0.1) == leaves
+        assert (patches.max() > 1.1) == leaves
 
 
 def test_misfits_of_batches() -> None:

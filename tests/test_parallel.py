@@ -31,7 +31,7 @@ def both_shares(make) -> Tensor:
     return torch.cat([make(Share(rank, 2))(3) for rank in range(2)])
 
 
-@pytest.mark.parametrize(("augment", "crops"), [(None, 1), ("flips", 2), ("ranges", 2), ("ct", 2)])
+@pytest.mark.parametrize(("augment", "crops"), [(None, 1), ("flips", 2), ("ranges", 2), ("ct", 2), ("ct_ranges", 2)])
 def test_shares_make_up_the_batch(augment: str | None, crops: int) -> None:
     def make(share: Share):
         return image_batches(IMAGES, 8, 0, patch=16, crops=crops, augment=augment, share=share)
@@ -91,7 +91,7 @@ def test_two_processes_take_the_steps_of_one(tmp_path: Path) -> None:
                 torch.testing.assert_close(shared_weights[name], value, rtol=1e-9, atol=1e-12)
 
 
-# at ten times this rate a float's rounding can grow to .05 over the steps, as in any chaotic system; here it stays what it is
+# at ten times this rate rounding errors may grow to .05 over the steps, as in any chaotic system; here they don't
 SPEC = SCALAR_TRAINING | {"phases": [{"loss": "l1", "steps": 2000, "lr": 1e-4}]}
 
 
