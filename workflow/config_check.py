@@ -1,14 +1,25 @@
 """Check of the configuration before any job runs: one clear paragraph that names the key and the remedy."""
 
 import difflib
+import importlib.util
+import math
 import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError
+
+# to JSON Schema 4.0 is an integer, and NaN a number
+_TYPES = Draft202012Validator.TYPE_CHECKER.redefine_many(
+    {
+        "integer": lambda _, value: isinstance(value, int) and not isinstance(value, bool),
+        "number": lambda _, value: isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value),
+    }
+)
+_Validator = validators.extend(Draft202012Validator, type_checker=_TYPES)
 
 
 def _sentence(error: ValidationError) -> str:
@@ -26,7 +37,8 @@ def _sentence(error: ValidationError) -> str:
         and isinstance(error.instance, str)
         and re.fullmatch(r"[-+]?[\d.]+[eE][-+]?\d+", error.instance)
     ):
-        return f"key '{place}': {error.instance} is text in YAML. Write it with a point and a sign, as 1.0e-3 or 1.0e+3."
+        remedy = "in full, as 1000" if error.validator_value == "integer" else "with a point and a sign, as 1.0e-3 or 1.0e+3"
+        return f"key '{place}': {error.instance} is text in YAML. Write it {remedy}."
     if error.validator is None:
         return f"key '{place}' must not be there (gamma belongs to proximal_matching alone)."
     return f"key '{place}': {error.message}. {error.schema.get('description', '')}".strip()
@@ -43,13 +55,13 @@ NETWORK_KEYS = {  # of each network, besides its name
     "dncnn": {"channels", "hidden", "depth"},
     "gradient_step": {"channels", "hidden", "blocks"},
 }
-OPERATOR_KEYS = {  # of each operator, besides its name
-    "identity": set(),
-    "blur": {"sigma"},
-    "circular_blur": {"kernel", "sigma", "side", "number"},
-    "bayer": set(),
-    "tomography": {"angles", "detectors"},
-    "compressed_sensing": {"measurements"},
+OPERATOR_KEYS = {  # of each operator, besides its name: what it needs, what it may have
+    "identity": (set(), set()),
+    "blur": ({"sigma"}, set()),
+    "circular_blur": ({"kernel"}, {"sigma", "side", "number"}),
+    "bayer": (set(), set()),
+    "tomography": (set(), {"angles", "detectors"}),
+    "compressed_sensing": ({"measurements"}, set()),
 }
 SOLVER_KEYS = {  # of each solver: what it needs, what it may have
     "admm": ({"rho"}, {"order", "box"}),
@@ -57,21 +69,21 @@ SOLVER_KEYS = {  # of each solver: what it needs, what it may have
     "pgd": (set(), {"step", "box"}),
     "pdhg": (set(), {"step", "dual_step", "tv", "relaxation"}),
 }
-PROX_KEYS = {  # of each denoiser, besides its name or model and clip
-    "LPNs": {"mode", "stride", "strength"},
-    "other networks": {"precision"},
-    "tv": {"weight", "iterations"},
-    "wavelet": {"weight", "family", "levels"},
-    "bm3d": {"sigma"},
-    "nlm": {"sigma", "patch", "window"},
+PROX_KEYS = {  # of each denoiser, besides its name or model and clip: what it needs, what it may have
+    "LPNs": (set(), {"mode", "stride", "strength"}),
+    "other networks": (set(), {"precision"}),
+    "tv": ({"weight"}, {"iterations"}),
+    "wavelet": ({"weight"}, {"family", "levels"}),
+    "bm3d": ({"sigma"}, set()),
+    "nlm": ({"sigma"}, {"patch", "window"}),
 }
+SIZES = {"lpn_28": 28, "lpn_128": 128}  # sides of the networks' inputs, unless `size` says otherwise
 METHOD_KEYS = {"title", "solver", "prox", "scale", "tolerance", "cg_iterations", "iterations", "stop", "tune"}
 TEST_ONLY = ("set11", "mcmaster", "kodak")  # data without training and validation images
 
 
-def _foreign_keys(settings: dict[str, Any], known: dict[str, set[str]]) -> list[str]:
-    """Return what is wrong with the settings of a network or an operator: keys that those of its name do not have."""
-    own = known.get(settings["name"], set(settings))
+def _foreign_keys(settings: dict[str, Any], own: set[str]) -> list[str]:
+    """Return what is wrong with the settings of a network or an operator: keys that are none of its own."""
     keys = f"has {', '.join(sorted(own))}" if own else "has no settings"
     return [
         f"{key}' is none of {settings['name']}, which {keys}; null removes a key that another configuration gave."
@@ -82,7 +94,7 @@ def _foreign_keys(settings: dict[str, Any], known: dict[str, set[str]]) -> list[
 def _model_problems(model: dict[str, Any], models: dict[str, Any]) -> list[str]:
     """Return what is wrong with one model: settings that don't go together."""
     network, data = model["network"], model["data"]
-    problems = [f"network.{sentence}" for sentence in _foreign_keys(network, NETWORK_KEYS)]
+    problems = [f"network.{sentence}" for sentence in _foreign_keys(network, NETWORK_KEYS[network["name"]])]
     convolutional = network["name"] in ("dncnn", "gradient_step")
     name, channels = DATA_NETWORKS.get(data, (network["name"], CHANNELS.get(data)))
     if network["name"] != name or (data in CHANNELS and network["name"] in ("lpn_1d", "lpn_28")):
@@ -123,7 +135,8 @@ def _method_problems(key: str, method: dict[str, Any], data: str, models: dict[s
     if "solver" not in method or "title" not in method:
         return [f"key '{key}' has no 'solver' or no 'title', and 'inverse.methods' has none of that name."]
     if method["solver"] == "observation":
-        return []
+        foreign = sorted(method.keys() - {"solver", "title"})
+        return [f"key '{key}.{name}' is none of an observation, which has only a title." for name in foreign]
     prox, tune, problems = method.get("prox", {}), method.get("tune", {}), []
     tuned = {name for name in tune if not name.startswith("prox.")}
     tuned_prox = {name.removeprefix("prox.") for name in tune.keys() - tuned}
@@ -139,24 +152,42 @@ def _method_problems(key: str, method: dict[str, Any], data: str, models: dict[s
         return [*problems, f"key '{key}.prox.model' names the model '{prox['model']}', which does not exist."]
     kind = prox.get("name") or ("LPNs" if is_lpn(prox["model"], models) else "other networks")
     given = prox.keys() | tuned_prox
-    known = PROX_KEYS.get(kind, given)
+    needed, optional = PROX_KEYS.get(kind, (set(), given))
+    problems += [f"key '{key}.prox' lacks '{name}'." for name in sorted(needed - given)]
     problems += [
-        f"key '{key}.prox.{name}' is none of {kind}, which have {', '.join(sorted(known))}."
-        for name in sorted(given - known - {"name", "model", "clip"})
+        f"key '{key}.prox.{name}' is none of {kind}, which have {', '.join(sorted(needed | optional))}."
+        for name in sorted(given - needed - optional - {"name", "model", "clip"})
     ]
+    if kind == "bm3d" and importlib.util.find_spec("bm3d") is None:
+        problems.append(f"key '{key}' needs the package bm3d: pip install --editable '.[bm3d]' (for non-commercial use).")
     if prox.get("mode") == "paper" and "strength" in prox.keys() | tuned_prox:
         problems.append(f"key '{key}.prox.strength' is for learned proximal networks in exact mode alone.")
-    if "model" in prox and models[prox["model"]]["network"].get("channels", 1) != CHANNELS[data]:
-        problems.append(f"key '{key}.prox.model': '{prox['model']}' takes images of another number of channels than {data}.")
-    return problems
+    return problems + (_model_fit_problems(key, prox, data, models[prox["model"]]["network"]) if "model" in prox else [])
+
+
+def _model_fit_problems(key: str, prox: dict[str, Any], data: str, network: dict[str, Any]) -> list[str]:
+    """Return why a network does not fit the images of `data` as a denoiser."""
+    model = f"key '{key}.prox.model': '{prox['model']}'"
+    if network["name"] == "lpn_1d":
+        return [f"{model} takes numbers, not images."]
+    if network.get("channels", 1) != CHANNELS[data]:
+        return [f"{model} takes images of another number of channels than {data}."]
+    size = network.get("size", SIZES.get(network["name"]))
+    exact = prox.get("mode", "exact") == "exact"
+    if size and "stride" in prox and (prox["stride"] > size or (exact and size % prox["stride"])):
+        bound = "divide" if exact else "be at most"
+        return [f"key '{key}.prox.stride' is {prox['stride']}; it must {bound} {size}, the side of the patches."]
+    return []
 
 
 def _experiment_problems(key: str, experiment: dict[str, Any]) -> list[str]:
     """Return what is wrong with an experiment besides its methods."""
     operator, data = experiment["operator"], experiment["data"]
-    problems = [f"key '{key}.operator.{sentence}" for sentence in _foreign_keys(operator, OPERATOR_KEYS)]
-    if operator["name"] == "circular_blur":
-        kernel = operator.get("kernel", "gaussian")
+    needed, optional = OPERATOR_KEYS[operator["name"]]
+    problems = [f"key '{key}.operator.{sentence}" for sentence in _foreign_keys(operator, needed | optional)]
+    problems += [f"key '{key}.operator' lacks '{name}'." for name in sorted(needed - operator.keys())]
+    if operator["name"] == "circular_blur" and "kernel" in operator:
+        kernel = operator["kernel"]
         needed = {"gaussian": {"sigma", "side"}, "box": {"side"}}.get(kernel, set())
         given = operator.keys() - {"name", "kernel", *([] if needed else ["number"])}
         if given != needed:
@@ -164,6 +195,10 @@ def _experiment_problems(key: str, experiment: dict[str, Any]) -> list[str]:
                 f"key '{key}.operator' must name a kernel: gaussian (with sigma and side), box (with side), levin or a file "
                 f"(with number at most); it is {kernel} with {', '.join(sorted(given)) or 'nothing'}."
             )
+        elif not needed and kernel != "levin" and not Path(kernel).is_file():
+            problems.append(f"key '{key}.operator.kernel' names the file {kernel}, which does not exist.")
+        if operator.get("side", 1) % 2 == 0:
+            problems.append(f"key '{key}.operator.side' is {operator['side']}; a kernel's side must be odd.")
     if operator["name"] == "bayer" and CHANNELS[data] != 3:
         problems.append(f"key '{key}.operator': a Bayer mosaic takes colour images; those of {data} are grey.")
     tuning = experiment.get("tuning", {}).get("data", data)
@@ -277,10 +312,31 @@ def merge(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in (base | own | both).items() if value is not None}
 
 
+def check_unique_keys(path: Path) -> None:
+    """Exit where a YAML file gives a key twice: of two values YAML keeps the last and says nothing."""
+
+    def check(node: yaml.Node) -> None:
+        names: set[str] = set()
+        for key, value in node.value if isinstance(node, yaml.MappingNode) else []:
+            if key.value in names:
+                place = f"{path}, line {key.start_mark.line + 1}"
+                sys.exit(
+                    f"error in the configuration: {place}: the key '{key.value}' is given twice in one place, and the first value "
+                    "would be lost. Write both parts under one key."
+                )
+            names.add(key.value)
+            check(value)
+        for child in node.value if isinstance(node, yaml.SequenceNode) else []:
+            check(child)
+
+    for document in yaml.compose_all(path.read_text()):
+        check(document)
+
+
 def check_config(config: dict[str, Any], schema_path: Path) -> None:
     """Exit with one paragraph that names every faulty key where `config` does not fit the schema."""
     schema = yaml.safe_load(schema_path.read_text())
-    errors = sorted(Draft202012Validator(schema).iter_errors(config), key=lambda error: list(map(str, error.absolute_path)))
+    errors = sorted(_Validator(schema).iter_errors(config), key=lambda error: list(map(str, error.absolute_path)))
     problems = [_sentence(error) for error in errors] or _reference_problems(config)
     if problems:
         sys.exit("error in the configuration: " + " ".join(problems) + " Every key is explained in config/README.md.")

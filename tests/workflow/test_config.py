@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import itertools
 import json
 import re
 import sys
@@ -28,6 +29,7 @@ from config_check import (
     SOLVER_KEYS,
     apply_switches,
     check_config,
+    check_unique_keys,
     merge,
 )
 
@@ -39,6 +41,8 @@ from lpn.solvers import SOLVERS
 from lpn.sources import DATASETS
 
 NEW = {"network": {"name": "lpn_28"}, "data": "mnist", "sigma": 0.1}  # what is needed beside a source
+NLM = {"title": "Other", "solver": "admm", "prox": {"name": "nlm", "sigma": 0.1}, "rho": 1.0, "scale": 1.0, "iterations": 2}
+DEBLUR = TINY["inverse"]["experiments"]["deblur"]
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 
 
@@ -83,12 +87,15 @@ def test_configurations_know_what_the_package_has() -> None:
     assert CHANNELS.keys() == DATASETS.keys() - DATA_NETWORKS.keys() - {"kernels"}
     assert names(method["solver"]) == SOLVERS.keys() | {"observation"}
     assert names(method["prox"]["properties"]["name"]) == DENOISERS.keys()
-    assert {name: set(inspect.signature(denoiser).parameters) for name, denoiser in DENOISERS.items()} == {
-        name: keys for name, keys in PROX_KEYS.items() if name in DENOISERS
-    }
-    assert set(method["prox"]["properties"]) == {"name", "model", "clip"}.union(*PROX_KEYS.values())
+    for name, denoiser in DENOISERS.items():
+        needed, optional = PROX_KEYS[name]
+        parameters = inspect.signature(denoiser).parameters
+        assert set(parameters) == needed | optional
+        assert {key for key, parameter in parameters.items() if parameter.default is parameter.empty} == needed
+    prox_keys = {"name", "model", "clip"}.union(*itertools.chain(*PROX_KEYS.values()))
+    assert set(method["prox"]["properties"]) == prox_keys
     assert names(experiment["operator"]["properties"]["name"]) == OPERATORS.keys() == OPERATOR_KEYS.keys()
-    assert set(experiment["operator"]["properties"]) == {"name"}.union(*OPERATOR_KEYS.values())
+    assert set(experiment["operator"]["properties"]) == {"name"}.union(*itertools.chain(*OPERATOR_KEYS.values()))
     assert {name: set(inspect.signature(build).parameters) for name, build in NETWORKS.items()} == NETWORK_KEYS
     for name, (needed, optional) in SOLVER_KEYS.items():
         options = [p for p in inspect.signature(SOLVERS[name]).parameters.values() if p.kind is p.KEYWORD_ONLY]
@@ -207,7 +214,7 @@ def test_every_key_is_explained_to_people() -> None:
         ),
         (
             {"inverse": {"experiments": {"deblur": {"operator": {"name": "circular_blur", "sigma": 1}}}}},
-            r"it is gaussian with sigma",
+            r"deblur\.operator' lacks 'kernel'",
         ),
         ({"inverse": {"experiments": {"deblur": {"data": "kodak"}}}}, r"tv\.tune' needs validation images, which kodak has"),
         (
@@ -217,6 +224,36 @@ def test_every_key_is_explained_to_people() -> None:
         (
             {"inverse": {"experiments": {"deblur": {"data": "set11", "operator": {"name": "bayer"}}}}},
             r"a Bayer mosaic takes colour images; those of set11 are grey",
+        ),
+        ({"models": {"mnist": {"sigma": float("nan")}}}, r"'models\.mnist\.sigma': nan is not of type 'number'"),
+        ({"models": {"mnist": {"sigma": float("inf")}}}, r"'models\.mnist\.sigma': inf is not of type 'number'"),
+        ({"mnist": {"images": 4.0}}, r"'mnist\.images': 4\.0 is not of type 'integer'"),
+        ({"mnist": {"images": "1e3"}}, r"'mnist\.images': 1e3 is text in YAML\. Write it in full, as 1000\."),
+        ({"inverse": {"methods": {"lpn": {"prox": {"stride": 3}}}}}, r"lpn\.prox\.stride' is 3; it must divide 16"),
+        ({"inverse": {"methods": {"lpn": {"prox": {"stride": 17, "mode": "paper"}}}}}, r"stride' is 17; it must be at"),
+        ({"inverse": {"methods": {"lpn": {"prox": {"model": "laplacian_l2"}}}}}, r"'laplacian_l2' takes numbers"),
+        ({"inverse": {"methods": {"lpn": {"order": "111"}}}}, r"lpn\.order': '111' is not one of \['123', '132'"),
+        (
+            {"inverse": {"experiments": {"deblur": {"methods": {"x": NLM | {"prox": {"name": "nlm"}}}}}}},
+            r"methods\.x\.prox' lacks 'sigma'",
+        ),
+        (
+            {"inverse": {"experiments": {"deblur": {"methods": {"observation": {"tune": {"rho": [1, 2]}}}}}}},
+            r"methods\.observation\.tune' is none of an observation",
+        ),
+        ({"inverse": {"experiments": {"deblur": {"methods": {"../x": NLM}}}}}, r"deblur\.methods': '\.\./x' does not match"),
+        ({"inverse": {"experiments": {"new": DEBLUR | {"operator": {"name": "blur"}}}}}, r"new\.operator' lacks 'sigma'"),
+        (
+            {"inverse": {"experiments": {"new": DEBLUR | {"operator": {"name": "circular_blur", "kernel": "Gauss"}}}}},
+            r"new\.operator\.kernel' names the file Gauss, which does not exist",
+        ),
+        (
+            {
+                "inverse": {
+                    "experiments": {"n": DEBLUR | {"operator": {"name": "circular_blur", "kernel": "box", "side": 4}}}
+                }
+            },
+            r"n\.operator\.side' is 4; a kernel's side must be odd",
         ),
     ],
 )
@@ -230,23 +267,28 @@ def test_a_model_from_a_source_needs_no_schedule() -> None:
     check_config(merged(TINY, {"models": {"new": NEW | {"source": "https://example.org/model.pt"}}}), SCHEMA)
 
 
+def test_missing_optional_package_shows_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    own = {"x": NLM | {"prox": {"name": "bm3d", "sigma": 0.1}}}
+    with pytest.raises(SystemExit, match=r"methods\.x' needs the package bm3d: pip install .*non-commercial"):
+        check_config(merged(TINY, {"inverse": {"experiments": {"deblur": {"methods": own}}}}), SCHEMA)
+
+
 @pytest.mark.parametrize(
     "path",
     [path for path in ROOT.rglob("*.yaml") if not {".venv", ".snakemake", "results", "logs", "data"} & {*path.parts}],
     ids=lambda path: str(path.relative_to(ROOT)),
 )
 def test_no_key_is_given_twice(path: Path) -> None:
-    """YAML keeps the last of two values of one key and says nothing."""
+    check_unique_keys(path)
 
-    def check(node: yaml.Node) -> None:
-        children = [child for pair in node.value for child in pair] if isinstance(node, yaml.MappingNode) else []
-        names = [key.value for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
-        assert len(names) == len(set(names)), f"{node.start_mark}: {names}"
-        for child in node.value if isinstance(node, yaml.SequenceNode) else children:
-            check(child)
 
-    for document in yaml.compose_all(path.read_text()):
-        check(document)
+def test_a_key_given_twice_is_refused(project: Project) -> None:
+    file = project.folder / "mine.yaml"
+    file.write_text("run: mine\nmodels:\n  mnist: {sigma: 0.2}\ninverse: {}\nmodels:\n  mnist: {seed: 3}\n")
+    result = project.snakemake("--dry-run", "--configfile", str(file), check=False)
+    assert result.returncode
+    assert f"{file}, line 5: the key 'models' is given twice" in result.stdout + result.stderr
 
 
 def test_null_switches_off() -> None:

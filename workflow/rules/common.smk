@@ -12,8 +12,10 @@ sys.path[:0] = [str(workflow.basedir), str(ROOT)]
 os.environ.update(PYTHONPATH=str(ROOT))  # jobs find the package in any environment
 
 from code_fingerprint import fingerprint
-from config_check import apply_switches, check_config, is_lpn, merge
+from config_check import apply_switches, check_config, check_unique_keys, is_lpn, merge
 
+for file in workflow.configfiles:
+    check_unique_keys(Path(file))
 apply_switches(config)
 check_config(config, Path(workflow.basedir) / "schemas/config.schema.yaml")
 

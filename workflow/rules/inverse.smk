@@ -8,6 +8,7 @@ rule measure:
         LOGS / "measure/{experiment}_{split}_{part}.log",
     benchmark:
         LOGS / "benchmarks/measure_{experiment}_{split}_{part}.tsv"
+    priority: 2  # as of data: what does not fit shows before any training
     conda:
         "../../environment.yml"
     resources:

@@ -46,6 +46,7 @@ rule import_model:
         LOGS / "benchmarks/import_{model}.tsv"
     wildcard_constraints:
         model="|".join(map(re.escape, IMPORTED)) or "none",
+    priority: 2  # what is missing or does not fit shows before any training
     conda:
         "../../environment.yml"
     resources:
