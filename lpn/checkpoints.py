@@ -46,6 +46,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         ) from error
     if not isinstance(checkpoint, dict) or not set(KEYS) <= set(checkpoint):
         raise UserError(f"{path} is not a checkpoint: it must hold the keys {', '.join(KEYS)}.")
+    state = checkpoint["model_state_dict"]
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise UserError(f"{path} is not a checkpoint: its 'model_state_dict' must be a dictionary of tensors.")
     return checkpoint
 
 
@@ -97,7 +100,7 @@ def load_model(path: str | Path, config: dict[str, Any] | None = None) -> Denois
         config_path = Path(path).with_name("model_config.json")
         try:
             config = json.loads(config_path.read_text())
-        except (FileNotFoundError, json.JSONDecodeError) as error:
+        except (FileNotFoundError, ValueError) as error:
             raise UserError(f"{config_path}, which describes the network of {path}, cannot be read: {error}.") from error
     model = build_network(config)
     load_state(model, read_checkpoint(path)["model_state_dict"], path)

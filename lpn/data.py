@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lpn.errors import UserError
+from lpn.files import read_array
 from lpn.parallel import WHOLE, Share
 from lpn.seeds import numpy_generator, torch_generator
 
@@ -34,7 +35,7 @@ def _checked(read: Callable[[], np.ndarray], path: str | Path) -> np.ndarray:
     """Return the images that `read` makes of `path`. Raises UserError where it can't, or they are no images."""
     try:
         images = read()
-    except (OSError, ValueError, EOFError) as error:
+    except ValueError as error:
         raise UserError(
             f"{path} can't be read as a NumPy array ({error}). Delete it; the pipeline makes it anew."
         ) from error
@@ -50,31 +51,36 @@ def load_images(path: str | Path) -> np.ndarray:
 
     Raises UserError where the file is missing or no such array.
     """
-    return _checked(lambda: np.load(path, mmap_mode="r", allow_pickle=False), path)
+    return _checked(lambda: read_array(path, mmap_mode="r"), path)
 
 
 def read_images(path: str | Path, first: int, count: int) -> np.ndarray:
     """Return `count` images (count, C, H, W) from number `first` on, of a prepared file.
 
     A file may hold images of several sizes: an array of each size, one after the other. Raises UserError as `load_images`
-    does, where there are fewer images, and where those asked for differ in size.
+    does, where there are fewer images, and where those asked for differ in size or are not finite.
     """
     arrays = [load_images(path)]
     with Path(path).open("rb") as file:
         file.seek(arrays[0].offset + arrays[0].nbytes)
         while file.peek(1):
-            arrays.append(_checked(lambda: np.load(file, allow_pickle=False), path))
+            arrays.append(_checked(lambda: read_array(file), path))
     chosen = list(itertools.islice(itertools.chain(*arrays), first, first + count))
     if len(chosen) < count:
-        raise UserError(f"config key 'images': images up to {first + count} are asked for, but {path} has only "
-                        f"{sum(map(len, arrays))}.")  # fmt: skip
+        raise UserError(
+            f"images up to {first + count} are asked for, but {path} has only {sum(map(len, arrays))}: lower the config key "
+            "'images' of the experiment, of validation images 'inverse.tuning_images'."
+        )
     if len({image.shape for image in chosen}) > 1:
         raise UserError(
             f"images {first} to {first + count - 1} of {path} have different sizes, so one job can't hold them. It has "
             + ", then ".join(f"{len(array)} of {array.shape[2]}x{array.shape[3]}" for array in arrays)
             + ": set the experiment's config key 'images_per_job' so that no job meets two sizes; 1 always works."
         )
-    return np.stack(chosen)
+    images = np.stack(chosen)
+    if not np.isfinite(images).all():
+        raise UserError(f"{path} holds NaN or infinite values. Delete it; the pipeline makes it anew.")
+    return images
 
 
 def to_tensor(images: np.ndarray) -> Tensor:
@@ -87,10 +93,15 @@ def to_tensor(images: np.ndarray) -> Tensor:
     return tensor
 
 
-def centre(images: Tensor, side: int) -> Tensor:
-    """Return the centres (n, C, side, side) of images (n, C, H, W). Raises UserError where they are smaller."""
+def centre(images: Tensor, side: int, key: str = "'size' or 'patch' of the model") -> Tensor:
+    """Return the centres (n, C, side, side) of images (n, C, H, W).
+
+    Raises UserError where they are smaller, which names `key`: what the side comes from.
+    """
     if side > min(images.shape[-2:]):
-        raise UserError(f"squares of side {side} don't fit into images of {images.shape[-2]}x{images.shape[-1]}.")
+        raise UserError(
+            f"config key {key}: squares of side {side} don't fit into images of {images.shape[-2]}x{images.shape[-1]}."
+        )
     top, left = ((n - side) // 2 for n in images.shape[-2:])
     return images[..., top : top + side, left : left + side]
 

@@ -6,10 +6,13 @@ import json
 import os
 import tempfile
 import time
+import tokenize
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+import numpy as np
 
 
 @contextmanager
@@ -48,6 +51,20 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as indented JSON with sorted keys; NaN and infinity are refused (ValueError)."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_array(file: str | Path | IO[bytes], **options: Any) -> np.ndarray:
+    """Return the real array that an .npy file holds. Raises ValueError for whatever else it may hold, or its damage."""
+    try:
+        array = np.load(file, allow_pickle=False, **options)
+    except (OSError, EOFError, SyntaxError, tokenize.TokenError, TypeError, MemoryError) as error:  # of damaged headers
+        raise ValueError(str(error) or type(error).__name__) from error
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise ValueError("an archive of several arrays")
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{array.dtype} where real numbers belong")
+    return array
 
 
 def checksum(path: str | Path, algorithm: str = "sha256") -> str:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from lpn.errors import UserError
+from lpn.files import read_array
 from lpn.seeds import numpy_generator
 
 
@@ -60,6 +61,10 @@ class LinearOperator(ABC):
     def preconditioner(self, weight: float, rho: float) -> Callable[[Tensor], Tensor]:
         """Return a symmetric positive definite map close to (weight A^T A + rho I)^{-1}, up to a factor."""
         return lambda r: r
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return the drawn arrays that make this operator again, to be saved; none where nothing is drawn."""
+        return {}
 
     @cached_property
     def norm(self) -> float:
@@ -157,10 +162,10 @@ def read_kernel(path: str, number: int = 0) -> Tensor:
     Raises UserError where the file is missing, damaged or has no such kernel.
     """
     try:
-        kernels = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        kernels = read_array(path)
+    except ValueError as error:
         raise UserError(f"the blur kernel {path} can't be read as a NumPy array ({error}).") from error
-    if not isinstance(kernels, np.ndarray) or kernels.ndim < 2:
+    if kernels.ndim < 2:
         raise UserError(f"the blur kernel {path} must be one array (a, b) or a stack of them (n, a, b), saved by np.save.")
     kernels = kernels.reshape(-1, *kernels.shape[-2:])
     if kernels.ndim != 3 or not 0 <= number < len(kernels):
@@ -339,7 +344,7 @@ class BayerMosaic(LinearOperator):
         if channels != 3 or height % 2 or width % 2:
             raise UserError(
                 f"a Bayer mosaic takes colour images of even sides, not {channels} channels of {height} x {width}. Crop the "
-                "images by one row or column, or take others."
+                "images by one row or column (validation images: 'tuning.crop'), or take others."
             )
         super().__init__(input_shape, (1, height, width))
         self._mask = torch.zeros(input_shape, dtype=torch.float64)
@@ -552,7 +557,16 @@ def _identity(input_shape: tuple[int, ...], seed: int) -> Identity:
     return Identity(input_shape)
 
 
+def _check_side(side: float, input_shape: tuple[int, ...]) -> None:
+    """Raise UserError for a kernel larger than the images: making it may take all memory."""
+    if side > min(input_shape[1:]):
+        raise UserError(
+            f"config key 'operator': a blur kernel of side {side:.0f} is larger than the images, {input_shape[1:]}."
+        )
+
+
 def _blur(input_shape: tuple[int, ...], seed: int, sigma: float) -> Blur:
+    _check_side(3 * sigma, input_shape)
     return Blur(gaussian_kernel(sigma), input_shape)
 
 
@@ -564,7 +578,13 @@ def _circular_blur(
     side: int | None = None,
     number: int = 0,
 ) -> CircularBlur:
-    return CircularBlur(read_kernel(kernel, number) if side is None else centred_kernel(kernel, side, sigma), input_shape)
+    if side is not None:
+        _check_side(side, input_shape)
+        return CircularBlur(centred_kernel(kernel, side, sigma), input_shape)
+    try:
+        return CircularBlur(read_kernel(kernel, number), input_shape)
+    except UserError as error:
+        raise UserError(f"{kernel}, kernel {number}: {error}") from error
 
 
 def _tomography(input_shape: tuple[int, ...], seed: int, **geometry: Any) -> Tomography:

@@ -62,6 +62,11 @@ class Problem:
     cg_iterations: int = 30
     preconditioned: bool = True
 
+    def __post_init__(self) -> None:
+        """Raise UserError unless s > 0."""
+        if not self.scale > 0:
+            raise UserError(f"config key 'scale' is {self.scale}; it must be positive.")
+
     def data_term(self, x: Tensor) -> Tensor:
         """Return s ||A x - y||^2, (N,)."""
         return self.scale * _squared(self.operator(x) - self.y)
@@ -74,8 +79,10 @@ class Problem:
         """Return (v, start) -> argmin_x s ||A x - y||^2 + rho/2 ||x - v||^2 and the iterations that it took, (N,).
 
         Solves (2 s A^T A + rho I) x = 2 s A^T y + rho v by the operator's inverse, in 0 iterations, where there is one, else
-        by preconditioned conjugate gradients.
+        by preconditioned conjugate gradients. Raises UserError unless rho > 0.
         """
+        if not rho > 0:
+            raise UserError(f"config key 'rho' is {rho}; it must be positive.")
         weight = 2 * self.scale
         back_projected = weight * self.operator.adjoint(self.y)
         inverse = self.operator.inverse(weight, rho) if self.preconditioned else None
@@ -251,8 +258,12 @@ def pdhg(
         tv: weight of the anisotropic total variation.
         relaxation: theta in [0, 1].
 
-    Raises UserError unless  t sigma ||K||^2 < 1.
+    Raises UserError unless  t sigma ||K||^2 < 1, tv >= 0 and theta is in [0, 1].
     """
+    if not (tv >= 0 and 0 <= relaxation <= 1):
+        raise UserError(
+            f"config keys 'tv' and 'relaxation' are {tv} and {relaxation}; they must be at least 0, the latter at most 1."
+        )
     limit = pdhg_step(problem.operator, dual_step, tv) / 0.99
     t = 0.99 * limit if step is None else step
     if not 0 < t < limit:
@@ -313,10 +324,12 @@ class ExactProx:
     With a strength g below 1 the denoiser is  g f(v) + (1 - g) v, the gradient of the convex  g psi + (1 - g)/2 ||.||^2, so
     again exactly a prox: that of a weaker R, about g times the network's where f removes little. It stands for the weight
     that a step or penalty bounded by theory does not allow (relaxed denoisers: Hurault et al., "Convergent plug-and-play
-    with proximal denoiser and unconstrained regularization parameter", 2023).
+    with proximal denoiser and unconstrained regularization parameter", 2023). Raises UserError unless 0 < g <= 1.
     """
 
     def __init__(self, model: LPN | PatchLPN, strength: float = 1.0) -> None:
+        if not 0 < strength <= 1:
+            raise UserError(f"config key 'prox.strength' is {strength}; it must be above 0 and at most 1.")
         self.model, self.strength = model, strength
 
     def __call__(self, v: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from lpn.errors import UserError
-from lpn.files import atomic_path, checksum, wait_for_lock
+from lpn.files import atomic_path, checksum, read_array, wait_for_lock
 from lpn.seeds import numpy_generator
 
 SPLITS = ("train", "validation", "test")
@@ -173,7 +173,7 @@ def _mnist(folder: Path, mirrors: list[str], count: int | None) -> tuple[str, di
 def _read_idx(path: Path) -> bytes:
     """Return the bytes of the idx file, from an idx file, packed or not, or an .npy file of its images."""
     if path.suffix == ".npy":
-        return MNIST_HEADER + np.load(path, allow_pickle=False).tobytes()
+        return MNIST_HEADER + read_array(path).tobytes()
     return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
 
 
@@ -292,10 +292,14 @@ def _celeba(folder: Path, mirrors: list[str], count: int | None) -> tuple[str, d
     if not images.is_dir():
         images = _celeba_file("img_align_celeba.zip", place, mirrors)
     chosen: dict[str, list[str]] = {"0": [], "1": [], "2": []}
-    for number, line in enumerate(partition.read_text().splitlines(), 1):
+    seen: set[str] = set()
+    for number, line in enumerate(partition.read_text(errors="replace").splitlines(), 1):
         name, _, part = line.partition(" ")
         if part.strip() not in chosen or not re.fullmatch(r"\d{6}\.jpg", name):
             raise UserError(f"{partition}, line {number}: {line!r} is not '<six digits>.jpg <0, 1 or 2>'. Fetch it again.")
+        if name in seen:
+            raise UserError(f"{partition}, line {number}: {name} is named twice. Fetch it again.")
+        seen.add(name)
         chosen[part.strip()].append(name)
     _check_count("CelebA", len(chosen["0"]), count, partition)
     if not chosen["0"] or len(chosen["1"]) < CELEBA_TEST.stop:
@@ -317,10 +321,10 @@ def _folder_reader(folder: Path) -> Callable[[str], tuple[str, bytes]]:
     def read(name: str) -> tuple[str, bytes]:
         try:
             return str(folder / name), (folder / name).read_bytes()
-        except FileNotFoundError:
+        except OSError as error:
             raise UserError(
-                f"{folder / name} is missing, but the partition file names it. Unpack the archive again."
-            ) from None
+                f"{folder / name}, which the partition file names, can't be read ({error.strerror}). Unpack it again."
+            ) from error
 
     return read
 
@@ -335,7 +339,7 @@ def _zip_reader(archive: Path) -> Callable[[str], tuple[str, bytes]]:
     def read(name: str) -> tuple[str, bytes]:
         try:
             return f"{archive}:{name}", file.read(f"img_align_celeba/{name}")
-        except (KeyError, zipfile.BadZipFile, zlib.error) as error:
+        except (KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:  # RuntimeError: encrypted
             raise UserError(f"{archive}: image {name} is missing or damaged ({error}). Fetch the archive again.") from error
 
     return read
@@ -348,7 +352,7 @@ def _celeba_crop(name: str, content: bytes) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(content)) as image:
             pixels = np.asarray(image.convert("RGB"))
-    except OSError as error:
+    except (OSError, Image.DecompressionBombError) as error:
         raise UserError(f"{name} is truncated or no image ({error}). Fetch it again.") from error
     if pixels.shape[1::-1] != CELEBA_SIZE:
         raise UserError(f"{name} is {pixels.shape[1]}x{pixels.shape[0]}; aligned CelebA images are 178x218.")
@@ -438,8 +442,8 @@ def _numbered(folder: Path) -> list[Path]:
 
 def _mayo_slice(path: Path) -> np.ndarray:
     try:
-        image = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        image = read_array(path)
+    except ValueError as error:
         raise UserError(f"{path} is truncated or no array ({error}). Fetch it again.") from error
     if image.shape != (512, 512):
         raise UserError(f"{path} has shape {image.shape}; slices are (512, 512).")
@@ -625,9 +629,12 @@ def _fetch_natural(url: str, cache: Path) -> None:
 
 
 def _image_files(folder: Path) -> list[Path]:
-    files = sorted(path for path in folder.glob("[!.]*") if path.suffix.lower() in SUFFIXES)
+    visible = sorted(folder.glob("[!.]*"))
+    files = [path for path in visible if path.suffix.lower() in SUFFIXES]
     if not files:
         raise UserError(f"{folder} is missing or holds no image ({', '.join(SUFFIXES)}). Place the images there.")
+    if others := [path.name for path in visible if path not in files]:
+        print(f"note: {folder} also holds {', '.join(others)}: not taken, only {', '.join(SUFFIXES)} are.")
     return files
 
 
@@ -644,8 +651,8 @@ def _read_image(path: Path, grey: bool) -> np.ndarray:
             image.load()
             mode = image.mode
             pixels = np.asarray(ImageOps.exif_transpose(image).convert("L" if grey else "RGB"))
-    except OSError as error:
-        raise UserError(f"{path} is truncated or no image ({error}). Fetch it again.") from error
+    except (OSError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path} is truncated, no image or too large ({error}). Fetch it again, or reduce it.") from error
     if mode.startswith(("I", "F")) or ";16" in stored:
         raise UserError(f"{path} has 16 or more bits a channel (mode {mode}), not 8. Convert it, or fetch the original.")
     if mode in ("LA", "RGBA", "PA", "La", "RGBa") or "transparency" in image.info:

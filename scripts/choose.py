@@ -10,7 +10,7 @@ from pathlib import Path
 
 from _cli import parser
 
-from lpn.errors import run_cli
+from lpn.errors import UserError, run_cli
 from lpn.files import write_json
 
 
@@ -21,6 +21,9 @@ def main() -> None:
     args = arguments.parse_args()
     scores = [score for file in args.files for score in json.loads(file.read_text())]
     best = max(scores, key=lambda score: -math.inf if score["psnr"] is None else score["psnr"])["parameters"]
+    if all(score["psnr"] is None for score in scores):
+        raise UserError("the method diverged at every point of the grid. Give its config key 'tune' other values: a larger "
+                        "'rho', or a smaller 'scale'.")  # fmt: skip
     grid = [score["parameters"] | {"psnr": score["psnr"]} for score in scores]
     at_edge = [key for key, value in best.items() if _at_end(value, {point[key] for point in grid})]
     if at_edge:

@@ -6,13 +6,27 @@ examples:
       --spec '{"source": "drive:1qtOra7EDas8gDXGHMsCfSjjIqdvnnb5E/celeba/model.pt", "network": {"name": "lpn_128"}}'
 """
 
+import json
 from pathlib import Path
+from typing import Any
 
 from _cli import parser, read_spec
 
 from lpn.checkpoints import load_model, read_checkpoint, save_model
 from lpn.errors import UserError, run_cli
 from lpn.sources import fetch_model
+
+
+def check_settings(file: Path, config: dict[str, Any]) -> None:
+    """Raise UserError where the file beside a checkpoint has other settings: beta and alpha leave no trace in weights."""
+    try:
+        trained = json.loads(file.read_text())
+    except (FileNotFoundError, ValueError):  # a published file may stand alone
+        return
+    for key in sorted(config.keys() & trained.keys()) if isinstance(trained, dict) else []:
+        if config[key] != trained[key]:
+            raise UserError(f"config key 'network.{key}' is {config[key]}, but by {file} the network was trained with "
+                            f"{trained[key]}. Set the key to that.")  # fmt: skip
 
 
 def main() -> None:
@@ -23,6 +37,7 @@ def main() -> None:
     spec = read_spec(args.spec, "source", "network")
     path = fetch_model(spec["source"])
     model, checkpoint = load_model(path, spec["network"]), read_checkpoint(path)
+    check_settings(path.with_name("model_config.json"), model.config)
     for name, value in model.state_dict().items():
         if not value.isfinite().all():
             raise UserError(f"{path}: parameter {name} holds NaN or infinite values. Use another checkpoint.")

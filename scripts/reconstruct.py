@@ -6,7 +6,7 @@ objective of every iteration (--iterations; 0 is the start), and the reconstruct
 example:
   python scripts/reconstruct.py --measurement m.npz --model results/demo/models/celeba_0.1/model.pt --images images.csv
       --iterations iterations.csv --arrays x.npz --spec '{"operator": {"name": "blur", "sigma": 1.0}, "seed": 0, "first": 0,
-      "clip": false, "method": {"solver": "admm", "prox": {"name": "lpn"}, "rho": 0.1, "scale": 0.5, "iterations": 20}}'
+      "clip": false, "method": {"solver": "admm", "prox": {}, "rho": 0.1, "scale": 0.5, "iterations": 20}}'
 """
 
 import copy
@@ -48,7 +48,7 @@ def read_measurement(path: str) -> dict[str, np.ndarray]:
     remedy = "Delete it; the pipeline makes it anew."
     try:
         with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            measurement = {name: file[name] for name in ARRAYS if name in file}
+            measurement = dict(file)
     except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{path} can't be read as measurements ({error}). {remedy}") from error
     for name in ARRAYS:
@@ -88,12 +88,17 @@ def make_prox(
         raise UserError(
             f"{model} takes inputs of shape {network.input_shape} (None: any); the images of this problem have {shape}."
         )
+    own = {"mode", "stride", "strength"} if isinstance(network, LPN) else {"precision"}
+    if foreign := sorted(config.keys() - own):
+        raise UserError(f"the method's denoiser {model} has no keys {', '.join(foreign)}, only {', '.join(sorted(own))}.")
     if not isinstance(network, LPN):
         return in_bf16(network) if use_bf16(config, device) else network
     strength = config.get("strength", 1.0)
     if network.input_shape == shape:
         return ExactProx(network, strength)
     patches = PatchLPN(network, config.get("mode", "exact"), config.get("stride"))
+    if patches.mode == "paper" and strength != 1:
+        raise UserError("config key 'prox.strength' is for learned proximal networks in exact mode alone.")
     return ExactProx(patches, strength) if patches.mode == "exact" else patches
 
 
@@ -176,11 +181,16 @@ def iterations(
         raise UserError(f"config key 'solver' is {method.get('solver')!r}, not one of observation, {', '.join(SOLVERS)}.")
     if missing := {"prox", "iterations"} - method.keys():
         raise UserError(f"the method lacks the keys {', '.join(sorted(missing))}, which {method['solver']} needs.")
+    if method["iterations"] < 1:
+        raise UserError(f"config key 'iterations' is {method['iterations']}; at least 1 is needed.")
     y, start = (torch.from_numpy(measurement[name]).to(device) for name in ("y", "start"))
     operator = build_operator(spec["operator"], tuple(start.shape[1:]), spec["seed"])
-    if y.shape[1:] != operator.output_shape:
-        raise UserError(f"measurements of shape {tuple(y.shape[1:])} don't fit the operator {spec['operator']}, which gives "
-                        f"{operator.output_shape}. Give the operator and the seed that they were made with.")  # fmt: skip
+    drawn = all(np.array_equal(measurement.get(name), array) for name, array in operator.arrays().items())
+    if y.shape[1:] != operator.output_shape or not drawn:
+        raise UserError(
+            f"measurements of shape {tuple(y.shape[1:])} don't fit the operator {spec['operator']} of seed {spec['seed']}, "
+            f"which gives {operator.output_shape}. Give the operator and the seed that they were made with."
+        )
     prox = make_prox(method["prox"], model, tuple(start.shape[1:]), device)
     problem, iterates, weight = start_solver(method, operator, y, start, prox)
     steps = tqdm(islice(iterates, method["iterations"]), total=method["iterations"], unit="iteration", mininterval=5)

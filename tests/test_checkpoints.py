@@ -79,6 +79,10 @@ def test_foreign_content_is_refused(tmp_path: Path) -> None:
     torch.save({"weights": torch.ones(2)}, tmp_path / "model.pt")
     with pytest.raises(UserError, match="must hold the keys"):
         read_checkpoint(tmp_path / "model.pt")
+    for state in (None, [torch.ones(2)], {"weight": 1.0}):
+        torch.save(dict.fromkeys(KEYS) | {"model_state_dict": state}, tmp_path / "model.pt")
+        with pytest.raises(UserError, match="'model_state_dict' must be a dictionary of tensors"):
+            read_checkpoint(tmp_path / "model.pt")
 
 
 class Payload:

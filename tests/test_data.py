@@ -213,7 +213,10 @@ def test_celeba_from_the_archive_of_a_mirror(celeba: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda place: (place / "img_align_celeba/000002.jpg").unlink(), r"000002\.jpg is missing"),
+        (
+            lambda place: (place / "img_align_celeba/000002.jpg").unlink(),
+            r"000002\.jpg, which the partition file names, can't be read \(No such file",
+        ),
         (
             lambda place: (place / "img_align_celeba/000002.jpg").write_bytes(image_bytes(178, 218)[:9000]),
             "000002.*truncated",
@@ -221,6 +224,8 @@ def test_celeba_from_the_archive_of_a_mirror(celeba: Path, tmp_path: Path) -> No
         (lambda place: (place / "img_align_celeba/000002.jpg").write_bytes(image_bytes(64, 64)), "000002.* is 64x64"),
         (lambda place: (place / "list_eval_partition.txt").write_text("../x.jpg 0\n"), "line 1"),
         (lambda place: (place / "list_eval_partition.txt").write_text("000001.jpg 0\n"), "at least 1 and 3"),
+        (lambda place: (place / "list_eval_partition.txt").write_text("000001.jpg 0\n000001.jpg 1\n"), "named twice"),
+        (lambda place: (place / "list_eval_partition.txt").write_bytes(b"\xff\xfe"), "line 1"),
     ],
 )
 def test_damaged_celeba_is_named(celeba: Path, tmp_path: Path, edit, message: str) -> None:

@@ -1,6 +1,7 @@
 """Models that were trained elsewhere: from a file, a URL or Google Drive."""
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -103,6 +104,15 @@ def test_jobs_download_one_after_another(trained: Path, url: str, monkeypatch: p
 def test_missing_file_names_its_neighbours(trained: Path) -> None:
     with pytest.raises(UserError, match=r"minst\.pt does not exist; its folder has: .*mnist\.pt"):
         fetch_model(str(trained.with_name("minst.pt")))
+
+
+def test_settings_that_the_network_was_not_trained_with_are_refused(trained: Path, tmp_path: Path) -> None:
+    """The weights of another beta or alpha fit as well, and make another function."""
+    trained.with_name("model_config.json").write_text(json.dumps(NETWORK | {"beta": 7.0}))
+    run = import_model(str(trained), tmp_path / "out/model.pt")
+    assert run.returncode == 1
+    assert re.search(r"'network\.beta' is \d+.*model_config\.json the network was trained with\s+7\.0", run.stderr)
+    assert import_model(str(trained), tmp_path / "out/model.pt", NETWORK | {"beta": 7.0}).returncode == 0
 
 
 def test_other_architecture_and_nan_are_refused(trained: Path, tmp_path: Path) -> None:

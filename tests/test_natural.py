@@ -71,12 +71,12 @@ def test_bsds500_is_checked(bsds: Path, tmp_path: Path) -> None:
         prepare("bsds500", tmp_path / "out", bsds)
     file = bsds / "bsds500/val/c.png"
     file.write_bytes(file.read_bytes()[:2000])
-    with pytest.raises(UserError, match=r"c.png is truncated or no image"):
+    with pytest.raises(UserError, match=r"c.png is truncated, no image or too large"):
         prepare("bsds500", tmp_path / "out", bsds)
     assert not (tmp_path / "out/validation.npy").exists()
 
 
-def test_photographs_of_the_users(tmp_path: Path) -> None:
+def test_photographs_of_the_users(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place(tmp_path / "own", {"train/a.png": pixels(300, 256, 3), "validation/b.png": pixels(256, 256, 3)})
     tall = Image.fromarray(np.repeat(np.arange(512, dtype=np.uint8)[:, None] // 2, 256, 1))  # darker above
     exif = Image.Exif()
@@ -88,6 +88,10 @@ def test_photographs_of_the_users(tmp_path: Path) -> None:
     test = load_images(tmp_path / "out/test.npy").astype(float)
     assert test.shape == (1, 3, 256, 256)
     assert (np.diff(test[0, 0].mean(0)) <= 0).mean() > 0.9
+    (tmp_path / "own/train/portrait.heic").write_bytes(b"")
+    capsys.readouterr()
+    prepare("own", tmp_path / "again", tmp_path)
+    assert "own/train also holds portrait.heic: not taken, only .png" in capsys.readouterr().out
     place(tmp_path / "own", {"train/small.png": pixels(300, 255, 3)})
     with pytest.raises(UserError, match=r"small.png is 255x300; the sides must be at least 256"):
         prepare("own", tmp_path / "again", tmp_path)

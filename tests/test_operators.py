@@ -238,9 +238,16 @@ def test_kernels_in_files(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_kernel(str(tmp_path / "stack.npy"), 1), stack[1, 0])
     np.savez(tmp_path / "archive.npz", kernel=stack)
     np.save(tmp_path / "row.npy", stack[0, 0, 0])
-    for name in ("archive.npz", "row.npy"):
-        with pytest.raises(UserError, match=rf"{name} must be one array"):
-            read_kernel(str(tmp_path / name))
+    np.save(tmp_path / "complex.npy", stack * 1j)
+    faults = {
+        "archive": "archive of several",
+        "row": "must be one array",
+        "complex": "complex128 where real",
+        "none": "No such",
+    }
+    for name, message in faults.items():
+        with pytest.raises(UserError, match=rf"{name}\.np[yz].*{message}"):
+            read_kernel(str(tmp_path / f"{name}.{'npz' if name == 'archive' else 'npy'}"))
     with pytest.raises(UserError, match="holds 2 kernels"):
         read_kernel(str(tmp_path / "stack.npy"), 2)
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import re
 import runpy
 import sys
@@ -26,6 +27,7 @@ BLUR = {"name": "blur", "sigma": 1.0}
 MEASUREMENT = {"split": "test", "first": 0, "images": 3, "operator": BLUR, "noise": 0.05, "seed": 7}
 ADMM = {"solver": "admm", "rho": 0.1, "scale": 0.5, "iterations": 3}
 TV = {"name": "tv", "weight": 0.05}
+PDHG = {"solver": "pdhg", "prox": TV, "scale": 0.5, "iterations": 3}
 QUALITY = ["image", "iteration", "psnr", "ssim"]
 RESIDUALS = ["primal", "dual", "cg_iterations", "data_term"]
 
@@ -256,6 +258,11 @@ def test_grid_search_finds_the_best_point(run, measurement: Path, tmp_path: Path
         ({"operator": {"name": "sharpen"}}, "sharpen"),
         ({"operator": {"name": "compressed_sensing", "measurements": 257}}, "measurements.*256"),
         ({"seed": None}, "the settings lack the keys seed"),
+        ({"noise": math.nan}, "'noise' is nan; it must be finite"),
+        ({"noise": -1}, "'noise' is -1; it must be finite and not negative"),
+        ({"crop": 40}, r"'tuning\.crop': squares of side 40 don't fit into images of 16x16"),
+        ({"operator": {"name": "blur", "sigma": 1e9}}, "kernel of side 3000000000 is larger than the images"),
+        ({"operator": {"name": "circular_blur", "kernel": "box", "side": 1001}}, "kernel of side 1001 is larger"),
     ],
 )
 def test_bad_measurements_are_refused(refused, data: Path, tmp_path: Path, change: dict, message: str) -> None:
@@ -270,7 +277,7 @@ def test_images_that_are_not_finite_are_refused(refused, data: Path, tmp_path: P
     images[1, 0, 3, 3] = np.nan
     np.save(data / "test.npy", images)
     arguments = ["--spec", MEASUREMENT, "--data", data, "--output", tmp_path / "m.npz"]
-    assert "NaN" in refused("measure", *arguments)
+    assert "test.npy holds NaN" in refused("measure", *arguments)
     (data / "test.npy").write_bytes((data / "test.npy").read_bytes()[:900])
     assert "test.npy can't be read" in refused("measure", *arguments)
 
@@ -326,12 +333,32 @@ def test_damaged_measurements_are_refused(refused, measurement: Path, tmp_path: 
         (ADMM, "lacks the keys prox, which admm"),
         (ADMM | {"prox": {"name": "tv"}}, "does not fit tv.*weight"),
         (ADMM | {"prox": {"name": "median"}}, "'median'"),
+        (ADMM | {"prox": {"name": "tv", "weight": 0}}, r"'prox\.weight' is 0; it must be positive"),
+        (ADMM | {"prox": TV, "rho": 0}, "'rho' is 0; it must be positive"),
+        (ADMM | {"prox": TV, "scale": -1}, "'scale' is -1; it must be positive"),
+        (ADMM | {"prox": TV, "iterations": 0}, "'iterations' is 0; at least 1"),
+        (PDHG | {"tv": -1}, "'tv' and 'relaxation' are -1 and 1"),
+        (PDHG | {"relaxation": 5}, r"'tv' and 'relaxation' are 0\.0 and 5"),
     ],
 )
 def test_keys_that_do_not_fit_are_refused(refused, measurement: Path, tmp_path: Path, method: dict, message: str) -> None:
     assert re.search(
         message, refused("reconstruct", "--spec", spec_of(method), "--measurement", measurement, *outputs(tmp_path))
     )
+
+
+def test_measurements_of_another_seed_are_refused(run, refused, data: Path, tmp_path: Path) -> None:
+    operator = {"name": "compressed_sensing", "measurements": 50}
+    run("measure", "--spec", MEASUREMENT | {"operator": operator}, "--data", data, "--output", tmp_path / "m.npz")
+    spec = spec_of(ADMM | {"prox": TV}, operator=operator, seed=MEASUREMENT["seed"] + 1)
+    assert "and the seed that they were made with" in refused(
+        "reconstruct", "--spec", spec, "--measurement", tmp_path / "m.npz", *outputs(tmp_path)
+    )
+
+
+def test_a_grid_that_diverges_everywhere_is_named(refused, tmp_path: Path) -> None:
+    (tmp_path / "0.json").write_text(json.dumps([{"parameters": {"rho": rho}, "psnr": None} for rho in (1, 2)]))
+    assert "diverged at every point" in refused("choose", tmp_path / "0.json", "--output", tmp_path / "tuned.json")
 
 
 def test_missing_settings_are_refused(refused, measurement: Path, tmp_path: Path) -> None:
@@ -357,6 +384,14 @@ def test_missing_settings_are_refused(refused, measurement: Path, tmp_path: Path
         ),
         ({"name": "lpn_128", "channels": 3, "hidden": 2, "size": 8}, {"stride": 3}, "'stride' is 3"),
         ({"name": "lpn_128", "channels": 3, "hidden": 2, "size": 8}, {"mode": "mean"}, "'mode' is 'mean'"),
+        ({"name": "lpn_128", "channels": 3, "hidden": 2, "size": 8}, {"strenght": 0.1}, "has no keys strenght, only mode"),
+        ({"name": "lpn_128", "channels": 3, "hidden": 2, "size": 8}, {"strength": 5}, r"'prox\.strength' is 5; it must be"),
+        (
+            {"name": "lpn_128", "channels": 3, "hidden": 2, "size": 8},
+            {"strength": 0.1, "mode": "paper"},
+            "'prox.strength' is for learned proximal networks in exact mode",
+        ),
+        ({"name": "dncnn", "channels": 3, "hidden": 2, "depth": 3}, TV, "has no keys name, weight, only precision"),
     ],
 )
 def test_models_that_do_not_fit_are_refused(

@@ -321,8 +321,8 @@ def check_unique_keys(path: Path) -> None:
             if key.value in names:
                 place = f"{path}, line {key.start_mark.line + 1}"
                 sys.exit(
-                    f"error in the configuration: {place}: the key '{key.value}' is given twice in one place, and the first value "
-                    "would be lost. Write both parts under one key."
+                    f"error in the configuration: {place}: the key '{key.value}' is given twice in one place, and the first "
+                    "value would be lost. Write both parts under one key."
                 )
             names.add(key.value)
             check(value)

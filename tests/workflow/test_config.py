@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pywt
 import yaml
 from PIL import Image
 from snakemake.utils import update_config
@@ -102,6 +103,12 @@ def test_configurations_know_what_the_package_has() -> None:
         assert {p.name for p in options} == {"splits" if key == "box" else key for key in needed | optional}
         assert {p.name for p in options if p.default is p.empty} == needed
     assert set(method) == METHOD_KEYS.union(*(needed | optional for needed, optional in SOLVER_KEYS.values()))
+
+
+def test_wavelets_are_orthogonal() -> None:
+    family = yaml.safe_load(SCHEMA.read_text())["$defs"]["method"]["properties"]["prox"]["properties"]["family"]
+    for name in pywt.wavelist(kind="discrete"):
+        assert bool(re.match(family["pattern"], name)) == pywt.Wavelet(name).orthogonal, name
 
 
 def test_every_key_is_described() -> None:
