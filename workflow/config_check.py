@@ -152,7 +152,7 @@ def _method_problems(key: str, method: dict[str, Any], data: str, models: dict[s
         return [*problems, f"key '{key}.prox.model' names the model '{prox['model']}', which does not exist."]
     kind = prox.get("name") or ("LPNs" if is_lpn(prox["model"], models) else "other networks")
     given = prox.keys() | tuned_prox
-    needed, optional = PROX_KEYS.get(kind, (set(), given))
+    needed, optional = PROX_KEYS[kind]
     problems += [f"key '{key}.prox' lacks '{name}'." for name in sorted(needed - given)]
     problems += [
         f"key '{key}.prox.{name}' is none of {kind}, which have {', '.join(sorted(needed | optional))}."
