@@ -119,7 +119,7 @@ def image_batches(
 ) -> Callable[[int], Tensor]:
     """Return step -> (batch_size, C, patch, patch) float32 images, in a new random order every epoch.
 
-    They are in [0, 1], but for those of the augmentations `ranges` and `ct_ranges`.
+    They are in [0, 1], but for those of the augmentation `ranges`.
 
     Crops and augmentation of an image depend on the step and its place in the batch alone.
 
@@ -189,16 +189,11 @@ def _colours(image: Tensor, patch: int, crops: int, draws: np.random.Generator) 
 
 
 def _ranges(image: Tensor, patch: int, crops: int, draws: np.random.Generator) -> Tensor:
-    """Take random crops as `_flips`, then `_stretch` them."""
-    return _stretch(_flips(image, patch, crops, draws), draws)
-
-
-def _stretch(patches: Tensor, draws: np.random.Generator) -> Tensor:
-    """Change, at p .5 each, the contrast of a patch by a factor of 1/2 to 2 and its brightness by up to .5.
+    """Take random crops as `_flips`, at p .5 each with contrast changed by a factor of 1/2 to 2 and shifted by up to .5.
 
     What an LPN has seen nothing of outside [0, 1] its regulariser may well prefer: without a box, algorithms drift there.
     """
-    crops = len(patches)
+    patches = _flips(image, patch, crops, draws)
     contrast = np.where(draws.random(crops) < 0.5, 2 ** draws.uniform(-1, 1, crops), 1.0)
     shift = np.where(draws.random(crops) < 0.5, draws.uniform(-0.5, 0.5, crops), 0.0)
     contrast, shift = (torch.from_numpy(change).float().view(-1, 1, 1, 1) for change in (contrast, shift))
@@ -233,11 +228,6 @@ def _ct(image: Tensor, patch: int, crops: int, draws: np.random.Generator) -> Te
     return torch.stack([_jitter(p, draws) for p in patches])
 
 
-def _ct_ranges(image: Tensor, patch: int, crops: int, draws: np.random.Generator) -> Tensor:
-    """Augment a CT slice as `_ct`, which keeps to [0, 1], then `_stretch` the patches."""
-    return _stretch(_ct(image, patch, crops, draws), draws)
-
-
 def _jitter(patch: Tensor, draws: np.random.Generator) -> Tensor:
     from torchvision.transforms.v2 import functional as T
 
@@ -255,5 +245,4 @@ AUGMENTATIONS: dict[str | None, Callable[..., Tensor]] = {
     "colours": _colours,
     "ranges": _ranges,
     "ct": _ct,
-    "ct_ranges": _ct_ranges,
 }

@@ -31,7 +31,7 @@ def both_shares(make) -> Tensor:
     return torch.cat([make(Share(rank, 2))(3) for rank in range(2)])
 
 
-@pytest.mark.parametrize(("augment", "crops"), [(None, 1), ("flips", 2), ("ranges", 2), ("ct", 2), ("ct_ranges", 2)])
+@pytest.mark.parametrize(("augment", "crops"), [(None, 1), ("flips", 2), ("ranges", 2), ("ct", 2)])
 def test_shares_make_up_the_batch(augment: str | None, crops: int) -> None:
     def make(share: Share):
         return image_batches(IMAGES, 8, 0, patch=16, crops=crops, augment=augment, share=share)
