@@ -10,7 +10,7 @@ import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -565,24 +565,27 @@ def _check_side(side: float, input_shape: tuple[int, ...]) -> None:
         )
 
 
-def _blur(input_shape: tuple[int, ...], seed: int, sigma: float) -> Blur:
+def _blur(input_shape: tuple[int, ...], seed: int, sigma: float | None = None, **kernel: Any) -> Blur:
+    if sigma is None or kernel:
+        return _blur_by(Blur, input_shape, seed, sigma=sigma, **kernel)
     _check_side(3 * sigma, input_shape)
     return Blur(gaussian_kernel(sigma), input_shape)
 
 
-def _circular_blur(
+def _blur_by(
+    blur: Callable[[Tensor, tuple[int, ...]], LinearOperator],
     input_shape: tuple[int, ...],
     seed: int,
     kernel: str,
     sigma: float | None = None,
     side: int | None = None,
     number: int = 0,
-) -> CircularBlur:
+) -> LinearOperator:
     if side is not None:
         _check_side(side, input_shape)
-        return CircularBlur(centred_kernel(kernel, side, sigma), input_shape)
+        return blur(centred_kernel(kernel, side, sigma), input_shape)
     try:
-        return CircularBlur(read_kernel(kernel, number), input_shape)
+        return blur(read_kernel(kernel, number), input_shape)
     except UserError as error:
         raise UserError(f"{kernel}, kernel {number}: {error}") from error
 
@@ -594,7 +597,7 @@ def _tomography(input_shape: tuple[int, ...], seed: int, **geometry: Any) -> Tom
 OPERATORS: dict[str, Callable[..., LinearOperator]] = {
     "identity": _identity,
     "blur": _blur,
-    "circular_blur": _circular_blur,
+    "circular_blur": partial(_blur_by, CircularBlur),
     "bayer": lambda input_shape, seed: BayerMosaic(input_shape),
     "tomography": _tomography,
     "compressed_sensing": lambda input_shape, seed, measurements: CompressedSensing.random(input_shape, measurements, seed),

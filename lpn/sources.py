@@ -351,11 +351,13 @@ def _celeba_crop(name: str, content: bytes) -> np.ndarray:
 
     try:
         with Image.open(io.BytesIO(content)) as image:
-            pixels = np.asarray(image.convert("RGB"))
+            mode, pixels = image.mode, np.asarray(image.convert("RGB"))
     except (OSError, Image.DecompressionBombError) as error:
         raise UserError(f"{name} is truncated or no image ({error}). Fetch it again.") from error
     if pixels.shape[1::-1] != CELEBA_SIZE:
         raise UserError(f"{name} is {pixels.shape[1]}x{pixels.shape[0]}; aligned CelebA images are 178x218.")
+    if mode != "RGB":
+        raise UserError(f"{name} is of mode {mode}; CelebA images have three colour channels (RGB). Fetch it again.")
     return np.ascontiguousarray(pixels[45:173, 25:153].transpose(2, 0, 1))
 
 
@@ -659,6 +661,8 @@ def _read_image(path: Path, grey: bool) -> np.ndarray:
         raise UserError(
             f"{path} has an alpha channel (mode {mode}), which would get lost. Convert it, or fetch the original."
         )
+    if mode not in ("RGB", "P", *(("L", "1") if grey else ())):
+        raise UserError(f"{path} is of mode {mode}, where {'grey or ' * grey}RGB is needed. Convert it, or remove it.")
     return np.ascontiguousarray(np.atleast_3d(pixels).transpose(2, 0, 1))
 
 

@@ -172,6 +172,7 @@ def reconstruction(files: list[Path], args: Namespace) -> pd.DataFrame:
         ]
         rows = pd.DataFrame(ours + published_results(args.published, name, experiment))
         rows.insert(0, "experiment", experiment["title"])
+        rows.insert(1, "data", experiment["data"])
         tables.append(rows)
     return pd.concat(tables)
 

@@ -222,6 +222,10 @@ def test_celeba_from_the_archive_of_a_mirror(celeba: Path, tmp_path: Path) -> No
             "000002.*truncated",
         ),
         (lambda place: (place / "img_align_celeba/000002.jpg").write_bytes(image_bytes(64, 64)), "000002.* is 64x64"),
+        (
+            lambda place: Image.new("CMYK", (178, 218)).save(place / "img_align_celeba/000002.jpg"),
+            r"000002\.jpg is of mode CMYK",
+        ),
         (lambda place: (place / "list_eval_partition.txt").write_text("../x.jpg 0\n"), "line 1"),
         (lambda place: (place / "list_eval_partition.txt").write_text("000001.jpg 0\n"), "at least 1 and 3"),
         (lambda place: (place / "list_eval_partition.txt").write_text("000001.jpg 0\n000001.jpg 1\n"), "named twice"),

@@ -78,7 +78,7 @@ def test_bsds500_is_checked(bsds: Path, tmp_path: Path) -> None:
 
 def test_photographs_of_the_users(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place(tmp_path / "own", {"train/a.png": pixels(300, 256, 3), "validation/b.png": pixels(256, 256, 3)})
-    tall = Image.fromarray(np.repeat(np.arange(512, dtype=np.uint8)[:, None] // 2, 256, 1))  # darker above
+    tall = Image.fromarray(np.repeat(np.arange(512, dtype=np.uint8)[:, None] // 2, 256, 1)).convert("RGB")  # darker above
     exif = Image.Exif()
     exif[0x0112] = 6  # to be shown turned clockwise by a quarter: darker on the right
     (tmp_path / "own/test").mkdir()
@@ -206,6 +206,7 @@ def test_bsds500_from_the_archive(server: tuple[str, Path], tmp_path: Path) -> N
         (Image.fromarray(np.arange(24, dtype=np.uint16).reshape(4, 6)), "kodim01.png has 16 or more bits a channel"),
         (Image.fromarray(pixels(4, 6, 4), "RGBA"), "kodim01.png has an alpha channel"),
         (Image.fromarray(pixels(4, 6, 2), "LA"), "kodim01.png has an alpha channel"),
+        (Image.fromarray(pixels(4, 6, 3)).convert("L"), "kodim01.png is of mode L, where RGB is needed"),
     ],
 )
 def test_images_that_would_lose_something(image: Image.Image, message: str, tmp_path: Path) -> None:

@@ -252,6 +252,15 @@ def test_kernels_in_files(tmp_path: Path) -> None:
         read_kernel(str(tmp_path / "stack.npy"), 2)
 
 
+def test_blur_by_a_kernel_of_a_file_is_full_convolution(tmp_path: Path) -> None:
+    kernel, x = draw(3, 5).numpy(), draw(1, 1, 8, 9)
+    np.save(tmp_path / "kernel.npy", kernel)
+    operator = build_operator({"name": "blur", "kernel": str(tmp_path / "kernel.npy")}, (1, 8, 9), seed=0)
+    np.testing.assert_allclose(operator(x)[0, 0], convolve2d(x[0, 0], kernel), atol=1e-12)
+    box = build_operator({"name": "blur", "kernel": "box", "side": 3}, (1, 8, 9), seed=0)
+    np.testing.assert_allclose(box(x)[0, 0], convolve2d(x[0, 0], np.full((3, 3), 1 / 9)), atol=1e-12)
+
+
 def test_registry() -> None:
     """What can be configured is built, and its adjoint and norm are tested above."""
     arguments = {

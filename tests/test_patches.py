@@ -7,6 +7,7 @@ import torch
 from conftest import golden_files, golden_network
 from torch import Tensor
 
+from lpn.certificate import certify
 from lpn.errors import UserError
 from lpn.networks import LPN, build_network
 from lpn.patches import PatchLPN
@@ -60,6 +61,14 @@ def test_exact_mode_has_a_symmetric_positive_jacobian(model: LPN) -> None:
     jacobian = torch.autograd.functional.jacobian(lambda flat: patches(flat.view_as(x)).flatten(), x.flatten())
     torch.testing.assert_close(jacobian, jacobian.T, rtol=0, atol=1e-12)
     assert torch.linalg.eigvalsh(jacobian)[0] >= 2 * model.alpha * (1 - 1e-9)
+
+
+def test_exact_mode_passes_the_certificate_of_images_larger_than_a_patch(model: LPN) -> None:
+    certificate = certify(PatchLPN(model, "exact", 8), draw(2, 2, 17, 24), lanczos_steps=8, inversion_tolerance=1e-3, seed=0)
+    assert certificate.failures == ()
+    assert certificate.modulus == 0.1
+    assert certificate.smallest_ritz_value is not None
+    assert certificate.smallest_ritz_value >= 0.1
 
 
 def test_paper_mode_has_not(model: LPN) -> None:

@@ -384,7 +384,7 @@ def test_missing_settings_are_refused(refused, measurement: Path, tmp_path: Path
         ),
         ({"name": "lpn_128", "channels": 3, "hidden": 2, "size": 8}, {"stride": 3}, "'stride' is 3"),
         ({"name": "lpn_128", "channels": 3, "hidden": 2, "size": 8}, {"mode": "mean"}, "'mode' is 'mean'"),
-        ({"name": "lpn_128", "channels": 3, "hidden": 2, "size": 8}, {"strenght": 0.1}, "has no keys strenght, only mode"),
+        ({"name": "lpn_128", "channels": 3, "hidden": 2, "size": 8}, {"weight": 0.1}, "has no keys weight, only mode"),
         ({"name": "lpn_128", "channels": 3, "hidden": 2, "size": 8}, {"strength": 5}, r"'prox\.strength' is 5; it must be"),
         (
             {"name": "lpn_128", "channels": 3, "hidden": 2, "size": 8},
@@ -527,6 +527,7 @@ def test_reconstruction_table(run, results: list[Path], tmp_path: Path) -> None:
     assert list(table.method) == ["LPN", "TV", "AR", "LPN"]
     assert list(table.source) == ["this run", "this run", "a paper", "a paper"]
     assert list(table.scale) == ["test", "test", "published", "published"]
+    assert set(table.data) == {"celeba"}
     lpn = table.iloc[0]
     assert (lpn.experiment, lpn.images) == ("Deblurring, 2 %", 3)
     assert lpn.psnr_mean == pytest.approx(30)

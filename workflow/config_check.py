@@ -57,8 +57,8 @@ NETWORK_KEYS = {  # of each network, besides its name
 }
 OPERATOR_KEYS = {  # of each operator, besides its name: what it needs, what it may have
     "identity": (set(), set()),
-    "blur": ({"sigma"}, set()),
-    "circular_blur": ({"kernel"}, {"sigma", "side", "number"}),
+    "blur": (set(), {"sigma", "kernel", "side", "number"}),
+    "circular_blur": (set(), {"sigma", "kernel", "side", "number"}),
     "bayer": (set(), set()),
     "tomography": (set(), {"angles", "detectors"}),
     "compressed_sensing": ({"measurements"}, set()),
@@ -180,25 +180,35 @@ def _model_fit_problems(key: str, prox: dict[str, Any], data: str, network: dict
     return []
 
 
+def _kernel_problems(key: str, operator: dict[str, Any]) -> list[str]:
+    """Return what is wrong with the kernel of a blur."""
+    kernel = operator.get("kernel")
+    if kernel is None and operator["name"] == "circular_blur":
+        return [f"key '{key}' lacks 'kernel'."]
+    named = {None: {"sigma"}, "gaussian": {"sigma", "side"}, "box": {"side"}}
+    needed, given = named.get(kernel, set()), operator.keys() & {"sigma", "side", "number"}
+    problems = []
+    if given - (set() if kernel in named else {"number"}) != needed:
+        problems.append(
+            f"key '{key}' must name a kernel: gaussian (with sigma and side), box (with side), levin or a file (with number "
+            "at most), or for blur no kernel but sigma, which gives the LPN paper's; "
+            f"it is {kernel or 'none'} with {', '.join(sorted(given)) or 'nothing'}."
+        )
+    elif kernel not in (*named, "levin") and not Path(kernel).is_file():
+        problems.append(f"key '{key}.kernel' names the file {kernel}, which does not exist.")
+    if operator.get("side", 1) % 2 == 0:
+        problems.append(f"key '{key}.side' is {operator['side']}; a kernel's side must be odd.")
+    return problems
+
+
 def _experiment_problems(key: str, experiment: dict[str, Any]) -> list[str]:
     """Return what is wrong with an experiment besides its methods."""
     operator, data = experiment["operator"], experiment["data"]
     needed, optional = OPERATOR_KEYS[operator["name"]]
     problems = [f"key '{key}.operator.{sentence}" for sentence in _foreign_keys(operator, needed | optional)]
     problems += [f"key '{key}.operator' lacks '{name}'." for name in sorted(needed - operator.keys())]
-    if operator["name"] == "circular_blur" and "kernel" in operator:
-        kernel = operator["kernel"]
-        needed = {"gaussian": {"sigma", "side"}, "box": {"side"}}.get(kernel, set())
-        given = operator.keys() - {"name", "kernel", *([] if needed else ["number"])}
-        if given != needed:
-            problems.append(
-                f"key '{key}.operator' must name a kernel: gaussian (with sigma and side), box (with side), levin or a file "
-                f"(with number at most); it is {kernel} with {', '.join(sorted(given)) or 'nothing'}."
-            )
-        elif not needed and kernel != "levin" and not Path(kernel).is_file():
-            problems.append(f"key '{key}.operator.kernel' names the file {kernel}, which does not exist.")
-        if operator.get("side", 1) % 2 == 0:
-            problems.append(f"key '{key}.operator.side' is {operator['side']}; a kernel's side must be odd.")
+    if operator["name"] in ("blur", "circular_blur"):
+        problems += _kernel_problems(f"{key}.operator", operator)
     if operator["name"] == "bayer" and CHANNELS[data] != 3:
         problems.append(f"key '{key}.operator': a Bayer mosaic takes colour images; those of {data} are grey.")
     tuning = experiment.get("tuning", {}).get("data", data)

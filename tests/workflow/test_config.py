@@ -249,7 +249,14 @@ def test_every_key_is_explained_to_people() -> None:
             r"methods\.observation\.tune' is none of an observation",
         ),
         ({"inverse": {"experiments": {"deblur": {"methods": {"../x": NLM}}}}}, r"deblur\.methods': '\.\./x' does not match"),
-        ({"inverse": {"experiments": {"new": DEBLUR | {"operator": {"name": "blur"}}}}}, r"new\.operator' lacks 'sigma'"),
+        (
+            {"inverse": {"experiments": {"new": DEBLUR | {"operator": {"name": "blur"}}}}},
+            r"new\.operator' must name a kernel",
+        ),
+        (
+            {"inverse": {"experiments": {"new": DEBLUR | {"operator": {"name": "blur", "kernel": "k.npy"}}}}},
+            r"new\.operator\.kernel' names the file k\.npy, which does not exist",
+        ),
         (
             {"inverse": {"experiments": {"new": DEBLUR | {"operator": {"name": "circular_blur", "kernel": "Gauss"}}}}},
             r"new\.operator\.kernel' names the file Gauss, which does not exist",

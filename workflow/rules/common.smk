@@ -400,7 +400,7 @@ def inverse_figure_spec(wildcards):
     return canonical(
         {
             "folder": str(OUT / "inverse" / wildcards.experiment),
-            "title": experiment["title"],
+            "title": f"{experiment['title']} (data: {experiment['data']})",
             "methods": {name: method["title"] for name, method in METHODS[wildcards.experiment].items()},
             "order": list(METHODS[wildcards.experiment]),
             "iterative": [
