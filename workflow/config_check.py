@@ -47,6 +47,8 @@ def _sentence(error: ValidationError) -> str:
 DATA_NETWORKS = {"laplace": ("lpn_1d", 1), "mnist": ("lpn_28", 1)}  # data of one fixed network: name, channels
 CHANNELS = {"celeba": 3, "mayo": 1, "photographs": 3, "phantoms": 1}
 CHANNELS |= {"bsds500": 3, "bsds500_grey": 1, "set11": 1, "mcmaster": 3, "kodak": 3, "own": 3}
+SIDES = {"celeba": 128, "mayo": 512, "photographs": 128, "phantoms": 128, "own": 256}  # shorter sides of the images
+SIDES |= {"bsds500": 321, "bsds500_grey": 321, "set11": 256, "mcmaster": 500, "kodak": 512}
 LPNS = ("lpn_1d", "lpn_28", "lpn_128")
 NETWORK_KEYS = {  # of each network, besides its name
     "lpn_1d": {"hidden", "layers", "beta", "alpha"},
@@ -174,6 +176,12 @@ def _model_fit_problems(key: str, prox: dict[str, Any], data: str, network: dict
         return [f"{model} takes images of another number of channels than {data}."]
     size = network.get("size", SIZES.get(network["name"]))
     exact = prox.get("mode", "exact") == "exact"
+    if network["name"] == "gradient_step" and SIDES[data] % 2:
+        return [f"{model} takes images of even sides; those of {data} have {SIDES[data]} pixels on one."]
+    if size and not exact and size > SIDES[data]:
+        return [
+            f"{model} has patches of {size}x{size}; in mode paper they must fit into the images, of {SIDES[data]} pixels."
+        ]
     if size and "stride" in prox and (prox["stride"] > size or (exact and size % prox["stride"])):
         bound = "divide" if exact else "be at most"
         return [f"key '{key}.prox.stride' is {prox['stride']}; it must {bound} {size}, the side of the patches."]

@@ -239,6 +239,17 @@ def test_every_key_is_explained_to_people() -> None:
         ({"inverse": {"methods": {"lpn": {"prox": {"stride": 3}}}}}, r"lpn\.prox\.stride' is 3; it must divide 16"),
         ({"inverse": {"methods": {"lpn": {"prox": {"stride": 17, "mode": "paper"}}}}}, r"stride' is 17; it must be at"),
         ({"inverse": {"methods": {"lpn": {"prox": {"model": "laplacian_l2"}}}}}, r"'laplacian_l2' takes numbers"),
+        (
+            {"models": {"faces": {"network": {"size": 256}}}, "inverse": {"methods": {"lpn": {"prox": {"mode": "paper"}}}}},
+            r"'faces' has patches of 256x256; in mode paper they must fit into the images, of 128 pixels",
+        ),
+        (
+            {
+                "models": {"dncnn": {"network": {"name": "gradient_step"}, "data": "bsds500"}},
+                "inverse": {"experiments": {"deblur": {"data": "bsds500"}}},
+            },
+            "'dncnn' takes images of even sides; those of bsds500 have 321",
+        ),
         ({"inverse": {"methods": {"lpn": {"order": "111"}}}}, r"lpn\.order': '111' is not one of \['123', '132'"),
         (
             {"inverse": {"experiments": {"deblur": {"methods": {"x": NLM | {"prox": {"name": "nlm"}}}}}}},
