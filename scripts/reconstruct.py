@@ -36,7 +36,7 @@ from lpn.patches import PatchLPN
 from lpn.solvers import SOLVERS, ExactProx, Iterate, Problem, box, pdhg_step, total_variation, until
 
 PROBLEM_KEYS = ("scale", "tolerance", "cg_iterations")
-ARRAYS = ("x", "y", "start", "observed")
+ARRAYS = ("y", "start", "observed")  # and the truth x, where it is known
 
 
 class DivergenceError(UserError):
@@ -51,7 +51,7 @@ def read_measurement(path: str) -> dict[str, np.ndarray]:
             measurement = dict(file)
     except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{path} can't be read as measurements ({error}). {remedy}") from error
-    for name in ARRAYS:
+    for name in [*ARRAYS, *({"x"} & measurement.keys())]:
         if name not in measurement:
             raise UserError(f"{path} lacks the array {name}; measurements hold {', '.join(ARRAYS)}. {remedy}")
         if not np.isfinite(measurement[name]).all():
@@ -206,13 +206,15 @@ def reconstruct(
 ) -> tuple[Tensor, pd.DataFrame]:
     """Run the method; return the reconstructions and a row for each image and iteration. Raises as `iterations` does.
 
-    Iteration 0 is where the solver starts: an image without residuals and objective.
+    Iteration 0 is where the solver starts: an image without residuals and objective. Without the truth there are no PSNR and
+    SSIM.
     """
-    truth = measurement["x"]
-    images = spec["first"] + np.arange(len(truth))
+    truth = measurement.get("x")
+    images = spec["first"] + np.arange(len(measurement["y"]))
 
     def row(number: int, x: Tensor, description: dict[str, np.ndarray]) -> pd.DataFrame:
-        return pd.DataFrame({"image": images, "iteration": number} | quality(x, truth, spec) | description)
+        scores = {} if truth is None else quality(x, truth, spec)
+        return pd.DataFrame({"image": images, "iteration": number} | scores | description)
 
     observation = spec["method"].get("solver") == "observation"
     x = torch.from_numpy(measurement["observed" if observation else "start"])
@@ -227,19 +229,25 @@ def reconstruct(
 def summarise(iterations: pd.DataFrame, tuned: dict[str, float]) -> pd.DataFrame:
     """Return one row an image.
 
-    It has the quality of the last iterate, its number, the best PSNR of all with its iteration, and the method's tuned
-    parameters in words.
+    It has the quality of the last iterate, its number, the best PSNR of all with its iteration (no quality where the truth is
+    not known), and the method's tuned parameters in words.
     """
     last = iterations[iterations.iteration == iterations.iteration.max()].set_index("image")
-    best = iterations.set_index("iteration").groupby("image").psnr
-    images = last[["psnr", "ssim", "iteration"]].assign(best_psnr=best.max(), best_iteration=best.idxmax())
+    images = last[["iteration"]]
+    if "psnr" in last:
+        best = iterations.set_index("iteration").groupby("image").psnr
+        images = last[["psnr", "ssim", "iteration"]].assign(best_psnr=best.max(), best_iteration=best.idxmax())
     return images.assign(tuned=", ".join(f"{key} {value:g}" for key, value in tuned.items())).reset_index()
 
 
 def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--spec", required=True, help="operator, seed, first, clip, border, channelwise, method")
-    arguments.add_argument("--measurement", required=True, help=".npz file of scripts/measure.py")
+    arguments.add_argument(
+        "--measurement",
+        required=True,
+        help=".npz file of scripts/measure.py, or your own: y, start, observed, and x if known",
+    )
     arguments.add_argument("--model", help="model.pt, for methods with a learned denoiser")
     arguments.add_argument("--tuned", type=Path, help="JSON file of scripts/choose.py: parameters of the method")
     arguments.add_argument("--images", required=True, help="CSV file, a row an image")

@@ -16,7 +16,7 @@ import torch
 from _cli import add_device, add_threads, parser, read_spec, setup_compute
 from reconstruct import DivergenceError, iterations, overlay, quality, read_measurement
 
-from lpn.errors import run_cli
+from lpn.errors import UserError, run_cli
 from lpn.files import write_json
 
 
@@ -45,6 +45,8 @@ def main() -> None:
     spec = read_spec(args.spec, "operator", "seed", "clip", "method", "points")
     device = setup_compute(args.threads, args.device)
     measurement, scores = read_measurement(args.measurement), []
+    if "x" not in measurement:
+        raise UserError(f"{args.measurement} lacks the array x, the truth, without which no PSNR can be had to search by.")
     with torch.no_grad():
         for point in spec["points"]:
             method = overlay(spec["method"], point)

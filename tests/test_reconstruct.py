@@ -176,6 +176,19 @@ def test_tables_describe_the_reconstructions(run, measurement: Path, tmp_path: P
         np.testing.assert_allclose(last.data_term, 0.5 * residual.square().sum((1, 2, 3)), rtol=1e-5)
 
 
+def test_without_the_truth_there_is_no_quality(run, refused, measurement: Path, tmp_path: Path) -> None:
+    spec = spec_of(ADMM | {"prox": TV, "iterations": 5})
+    run("reconstruct", "--spec", spec, "--measurement", measurement, *outputs(tmp_path))
+    known = np.load(tmp_path / "x.npz")["x"]
+    replace(measurement, x=None)
+    run("reconstruct", "--spec", spec, "--measurement", measurement, *outputs(tmp_path))
+    np.testing.assert_array_equal(np.load(tmp_path / "x.npz")["x"], known)
+    assert list(pd.read_csv(tmp_path / "images.csv")) == ["image", "iteration", "tuned"]
+    assert list(pd.read_csv(tmp_path / "iterations.csv")) == ["image", "iteration", *RESIDUALS]
+    search = ["--spec", spec | {"points": [{"rho": 0.1}]}, "--output", tmp_path / "scores.json"]
+    assert "lacks the array x, the truth" in refused("tune", "--measurement", measurement, *search)
+
+
 def test_a_network_has_an_objective_that_falls(run, measurement: Path, model, tmp_path: Path) -> None:
     path = model(name="lpn_128", channels=3, hidden=4, size=16, alpha=0.4)
     method = {"solver": "pgd", "prox": {"model": "face"}, "scale": 0.5, "iterations": 12}
