@@ -1,7 +1,9 @@
 """Reconstruct images from their measurements by one method, and record every iteration.
 
 Writes, per image, the PSNR and SSIM of the result (--images), the same and the residuals, data term, exact regulariser and
-objective of every iteration (--iterations; 0 is the start), and the reconstructions (--arrays).
+objective of every iteration (--iterations; 0 is the start), and the reconstructions (--arrays). Measurements hold arrays
+(images, channels, height, width): y; start, where the solver begins; observed, what "solver": "observation" shows; and x, the
+truth, without which there are no PSNR and SSIM.
 
 example:
   python scripts/reconstruct.py --measurement m.npz --model results/demo/models/celeba_0.1/model.pt --images images.csv
@@ -229,8 +231,8 @@ def reconstruct(
 def summarise(iterations: pd.DataFrame, tuned: dict[str, float]) -> pd.DataFrame:
     """Return one row an image.
 
-    It has the quality of the last iterate, its number, the best PSNR of all with its iteration (no quality where the truth is
-    not known), and the method's tuned parameters in words.
+    It has the number of the last iterate and, where the truth is known, its quality and the best PSNR of all with its
+    iteration; and the method's tuned parameters in words.
     """
     last = iterations[iterations.iteration == iterations.iteration.max()].set_index("image")
     images = last[["iteration"]]
