@@ -2,8 +2,8 @@
 
 Writes, per image, the PSNR and SSIM of the result (--images), the same and the residuals, data term, exact regulariser and
 objective of every iteration (--iterations; 0 is the start), and the reconstructions (--arrays). Measurements hold arrays
-(images, channels, height, width): y; start, where the solver begins; observed, what "solver": "observation" shows; and x, the
-truth, without which there are no PSNR and SSIM.
+(images, channels, height, width): y; start, where the solver begins; observed, what "solver": "observation" shows; and x,
+the truth, without which there are no PSNR and SSIM.
 
 example:
   python scripts/reconstruct.py --measurement m.npz --model results/demo/models/celeba_0.1/model.pt --images images.csv
