@@ -5,22 +5,35 @@ convex function. Non-negative weights prove that for exact arithmetic (LPN paper
 measure it on the very network that will be used.
 """
 
+import copy
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from lpn.networks import LPN
 from lpn.prior import invert
 from lpn.seeds import torch_generator
+from lpn.settings import Settings
 
 SYMMETRY_TOLERANCE = 1e-9  # relative, in float64
 EIGENVALUE_TOLERANCE = 1e-9
 
 
+class CertificateSettings(Settings):
+    """How a network is certified, see `certify`."""
+
+    points: int = Field(ge=2, description="number of data points at which the network is examined")
+    lanczos_steps: PositiveInt = Field(description="Lanczos steps for the smallest eigenvalue of the Jacobian")
+    inversion_tolerance: PositiveFloat = Field(description="largest relative inversion residual that passes")
+    seed: NonNegativeInt = Field(description="seed of the random vectors")
+
+
 @dataclass(frozen=True)
 class Certificate:
-    """What was measured, all in float64 (None where weights are not finite); `failures` is empty where the network passed.
+    """What was measured, all in float64 (None if weights are not finite); `failures` is empty if the network passed.
 
     Attributes:
         smallest_weight: smallest constrained weight, must be >= 0.
@@ -41,7 +54,7 @@ class Certificate:
     inversion_residual: float | None
     failures: tuple[str, ...]
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> dict[str, Any]:
         """Return the entries as plain values, with `passed`."""
         return asdict(self) | {"failures": list(self.failures), "passed": not self.failures}
 
@@ -76,7 +89,7 @@ def smallest_ritz_value(model: LPN, x: Tensor, steps: int, generator: torch.Gene
             break
         w = _orthogonal(images[-1], q)
         norm = w.norm(dim=1, keepdim=True)
-        # where the Krylov space is exhausted, go on with a new random direction
+        # if the Krylov space is exhausted, go on with a new random direction
         w = torch.where(norm > 1e-10, w, _orthogonal(draw(), q))
         basis.append(w / w.norm(dim=1, keepdim=True))
     projected = torch.einsum("nkd,ned->nke", q, torch.stack(images, 1))
@@ -102,14 +115,14 @@ def monotonicity(model: LPN, a: Tensor, b: Tensor) -> Tensor:
 
 
 def certify(model: LPN, x: Tensor, *, lanczos_steps: int, inversion_tolerance: float, seed: int) -> Certificate:
-    """Measure the certificate of `model` at the data points x (N, *input_shape); both are converted to float64.
+    """Measure the certificate of `model` at the data points x (N, *input_shape), in float64; the model stays as it is.
 
-    Derivatives are taken at one point after the other: they keep all that the network computes.
+    Derivatives are computed at one point after the other: they keep all that the network computes.
     """
-    model, x = model.double(), x.double()
+    model, x = copy.deepcopy(model).double(), x.double()
     modulus = 2 * model.alpha
     if not all(weight.isfinite().all() for weight in model.parameters()):
-        return Certificate(*[None] * 3, modulus, *[None] * 2, failures=("a weight is not finite",))
+        return Certificate(None, None, None, modulus, None, None, failures=("a weight is not finite",))
     noise = torch.randn(x.shape, generator=torch_generator(seed, "pairs"), dtype=x.dtype).to(x.device)
     pairs = [(x, x.flip(0)), (x, x + 1e-3 * noise), (x, x + noise)]
     kept = [(a[far], b[far]) for a, b in pairs if (far := (a - b).flatten(1).norm(dim=1) > 0).any()]
@@ -120,13 +133,13 @@ def certify(model: LPN, x: Tensor, *, lanczos_steps: int, inversion_tolerance: f
     monotone = min(monotonicity(model, a, b).min().item() for a, b in kept)
     residual = invert(model, x, tolerance=inversion_tolerance / 10, max_iterations=50).residual.max().item()
 
-    requirements = {
-        f"the smallest constrained weight is {lowest_weight:.3g}, below 0": lowest_weight >= 0,
-        f"the Jacobian is not symmetric (relative error {asymmetry:.3g})": asymmetry <= SYMMETRY_TOLERANCE,
-        f"the Jacobian has an eigenvalue {eigenvalue:.6g} below 2 alpha = {modulus:g}": eigenvalue
-        >= modulus - EIGENVALUE_TOLERANCE,
-        f"f is not monotone ({monotone:.6g} below 2 alpha = {modulus:g})": monotone >= modulus - EIGENVALUE_TOLERANCE,
-        f"the inversion residual {residual:.3g} exceeds {inversion_tolerance:g}": residual <= inversion_tolerance,
-    }
-    failures = tuple(sentence for sentence, met in requirements.items() if not met)
+    limit = modulus - EIGENVALUE_TOLERANCE
+    requirements = [
+        (lowest_weight >= 0, f"the smallest constrained weight is {lowest_weight:.3g}, below 0"),
+        (asymmetry <= SYMMETRY_TOLERANCE, f"the Jacobian is not symmetric (relative error {asymmetry:.3g})"),
+        (eigenvalue >= limit, f"the Jacobian has an eigenvalue {eigenvalue:.6g} below 2 alpha = {modulus:g}"),
+        (monotone >= limit, f"f is not monotone ({monotone:.6g} below 2 alpha = {modulus:g})"),
+        (residual <= inversion_tolerance, f"the inversion residual {residual:.3g} exceeds {inversion_tolerance:g}"),
+    ]
+    failures = tuple(sentence for met, sentence in requirements if not met)
     return Certificate(lowest_weight, asymmetry, eigenvalue, modulus, monotone, residual, failures)

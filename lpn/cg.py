@@ -13,8 +13,8 @@ class CGResult:
 
     Attributes:
         x: (N, ...).
-        iterations: (N,) how many were taken.
-        relative_residual: (N,) ||b - A x|| / ||b||, of the residual that the iterations carry along.
+        iterations: int64 (N,), how many each sample needed.
+        relative_residual: (N,) ||b - A x|| / ||b||, of the residual that the iterations update.
     """
 
     x: Tensor
@@ -36,24 +36,24 @@ def conjugate_gradients(
     tolerance: float = 1e-5,
     max_iterations: int = 30,
 ) -> CGResult:
-    """Solve A x = b by preconditioned conjugate gradients (Hestenes and Stiefel 1952), each sample with its own steps.
+    """Solve A x = b by preconditioned conjugate gradients (Hestenes and Stiefel 1952), with a step length per sample.
 
     Args:
         matvec: x -> A x for any batch (n, ...) with n <= N; A symmetric positive definite and the same for all samples.
         b: the right sides, (N, ...).
         start: the first iterates, shaped as b.
         preconditioner: r -> M r with M close to A^{-1}, symmetric positive definite; the identity by default.
-        tolerance: a sample ends, and costs no more, once ||b - A x|| <= tolerance ||b||; M plays no part in this.
-        max_iterations: where a sample ends at the latest.
+        tolerance: a sample ends, and costs no more, once ||b - A x|| <= tolerance ||b||, without M.
+        max_iterations: a sample ends after at most so many.
     """
     precondition = preconditioner or (lambda r: r)
     scale = dot(b, b).sqrt()
-    x = torch.where(scale == 0, 0, start)  # the solution for b = 0, which no relative tolerance would reach
+    x = torch.where(scale == 0, 0, start)  # the solution for b = 0, which no relative tolerance reaches
     residual = b - matvec(x)
     error = dot(residual, residual).sqrt()
     iterations = torch.zeros(len(b), dtype=torch.long, device=b.device)
 
-    index = torch.arange(len(b), device=b.device)  # of the samples still running; r, p and rz are theirs alone
+    index = torch.arange(len(b), device=b.device)  # of the samples that still run; r, p and rz are of these only
     r, p, rz = residual, torch.zeros_like(b), torch.ones_like(scale)
     for _ in range(max_iterations):
         excess = (error[index] - tolerance * scale[index]).flatten()

@@ -1,7 +1,7 @@
 """Model files, in the format of the published checkpoints.
 
 `model.pt` holds `iteration, model_state_dict, optimizer_state_dict, loss`; `model_config.json` beside it holds the
-arguments of the network. Files are read with `weights_only=True`: a pickled payload is refused, never run.
+settings of the network. Files are read with `weights_only=True`: a pickled payload is refused, never run.
 """
 
 import errno
@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 
 from lpn.errors import UserError
 from lpn.files import atomic_path, write_json
-from lpn.networks import Denoiser, build_network
+from lpn.networks import Network, NetworkSettings, build_network, network_settings
+from lpn.settings import sentences
 
 KEYS = ("iteration", "model_state_dict", "optimizer_state_dict", "loss")
 
@@ -24,7 +26,7 @@ KEYS = ("iteration", "model_state_dict", "optimizer_state_dict", "loss")
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint to the CPU.
 
-    Raises UserError where the file is missing, truncated, holds anything but tensors and plain values, or lacks one of
+    Raises UserError if the file is missing or truncated, holds anything other than tensors and plain values, or lacks one of
     the published keys.
     """
     if not Path(path).exists():
@@ -53,8 +55,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def _check_sums(path: str | Path) -> None:
-    """Raise BadZipFile where a part of the file has not the checksum it was written with: torch.load takes it as it is."""
-    if zipfile.is_zipfile(path):  # but for those of PyTorch before 1.6
+    """Raise BadZipFile if a part of the file has another checksum than it was written with; torch.load does not look."""
+    if zipfile.is_zipfile(path):  # as all are since PyTorch 1.6
         with zipfile.ZipFile(path) as file:
             if name := file.testzip():
                 raise zipfile.BadZipFile(name)
@@ -68,7 +70,7 @@ def write_checkpoint(path: str | Path, checkpoint: dict[str, Any]) -> None:
         temporary.write_bytes(buffer.getbuffer())
 
 
-def load_state(model: Denoiser, state: dict[str, torch.Tensor], source: str | Path) -> None:
+def load_state(model: Network, state: dict[str, torch.Tensor], source: str | Path) -> None:
     """Load a state dict into `model`. Raises UserError, naming `source` and the first difference, if it doesn't fit."""
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in state.items()}
@@ -77,12 +79,12 @@ def load_state(model: Denoiser, state: dict[str, torch.Tensor], source: str | Pa
             raise UserError(
                 f"{source} is a checkpoint of another architecture: parameter {name} has shape "
                 f"{found.get(name, 'none')} there, and {expected.get(name, 'none')} in the network {model.config}. "
-                "Change the model's 'network' key in the config, or use the checkpoint that belongs to it."
+                "Use the settings of the network that was trained, or the checkpoint that belongs to these."
             )
     model.load_state_dict(state)
 
 
-def save_model(path: str | Path, model: Denoiser, iteration: int, optimizer_state: dict[str, Any], loss: float) -> None:
+def save_model(path: str | Path, model: Network, iteration: int, optimizer_state: dict[str, Any], loss: float) -> None:
     """Write `model.pt` at `path` and `model_config.json` beside it, both atomically."""
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
     write_json(Path(path).with_name("model_config.json"), model.config)
@@ -90,18 +92,22 @@ def save_model(path: str | Path, model: Denoiser, iteration: int, optimizer_stat
     write_checkpoint(path, dict(zip(KEYS, values, strict=True)))
 
 
-def load_model(path: str | Path, config: dict[str, Any] | None = None) -> Denoiser:
+def read_settings(path: str | Path) -> NetworkSettings:
+    """Return the settings of a model's network, from `model_config.json` beside `path`. Raises UserError without them."""
+    config_path = Path(path).with_name("model_config.json")
+    try:
+        return network_settings(json.loads(config_path.read_text()))
+    except (FileNotFoundError, ValueError) as error:
+        text = " ".join(sentences(error)) if isinstance(error, ValidationError) else f"{error}."
+        raise UserError(f"{config_path}, which describes the network of {path}, can't be read: {text}") from error
+
+
+def load_model(path: str | Path, settings: NetworkSettings | dict[str, Any] | None = None) -> Network:
     """Load a model onto the CPU in evaluation mode.
 
-    `config` is the network's config; by default it is read from `model_config.json` beside the file. Raises UserError
-    for a file that cannot be read or that belongs to another architecture.
+    `settings` are those of the network; by default they are read from `model_config.json` beside the file. Raises UserError
+    if the file can't be read or belongs to another architecture.
     """
-    if config is None:
-        config_path = Path(path).with_name("model_config.json")
-        try:
-            config = json.loads(config_path.read_text())
-        except (FileNotFoundError, ValueError) as error:
-            raise UserError(f"{config_path}, which describes the network of {path}, cannot be read: {error}.") from error
-    model = build_network(config)
+    model = build_network(read_settings(path) if settings is None else settings)
     load_state(model, read_checkpoint(path)["model_state_dict"], path)
     return model.eval().requires_grad_(False)

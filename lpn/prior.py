@@ -18,7 +18,7 @@ class Inversion:
         y: (N, *input_shape).
         residual: (N,) relative inversion residual ||f(y) - x|| / max(||x||, 0.01 sqrt(n)) for samples of n entries.
         converged: (N,) whether the residual reached the tolerance.
-        iterations: number of iterations taken by the slowest sample.
+        iterations: number of iterations of the slowest sample.
     """
 
     y: Tensor
@@ -91,7 +91,7 @@ def _line_search(objective: _Objective, y: Tensor, g: Tensor, d: Tensor, t: Tens
     return new_y, new_g
 
 
-CG_ITERATIONS = 500  # a truncated step is still one of descent; J_f may be as ill-conditioned as 1 / alpha
+CG_ITERATIONS = 500  # a truncated step still descends; J_f may be as ill-conditioned as 1 / alpha
 
 
 def _conjugate_gradients(hessian: Callable[[Tensor], Tensor], g: Tensor, relative: Tensor, tolerance: float) -> Tensor:
@@ -107,7 +107,7 @@ def _conjugate_gradients(hessian: Callable[[Tensor], Tensor], g: Tensor, relativ
     for _ in range(min(2 * g[0].numel() + 10, CG_ITERATIONS)):
         hp = hessian(p)
         curvature = _dot(p, hp)
-        # a direction without curvature (1-D networks have no quadratic term): end there, or take it if it is the first
+        # a direction without curvature (scalar networks have no quadratic term): end there, or use it if it is the first
         flat = running & (curvature <= 1e-14 * _dot(p, p))
         d = torch.where(flat & (_dot(d, d) == 0), p, d)
         running = running & ~flat
@@ -125,7 +125,7 @@ def _conjugate_gradients(hessian: Callable[[Tensor], Tensor], g: Tensor, relativ
 def _newton_cg(objective: _Objective, y: Tensor, tolerance: float, max_iterations: int) -> tuple[Tensor, Tensor, int]:
     """Newton's method, each step by conjugate gradients with Hessian-vector products (Nocedal and Wright, alg. 7.1).
 
-    Samples that have converged take no further part.
+    Samples that have converged are left out of further steps.
     """
     y = y.clone()
     g = objective.gradient(y)
@@ -173,7 +173,7 @@ def _adam(
     return y.detach(), objective.gradient(y), max_iterations
 
 
-# each returns y, its gradient (an evaluation of f is dear) and the number of iterations
+# each returns y, its gradient (an evaluation of f is expensive) and the number of iterations
 _SOLVERS: dict[str, Callable[[_Objective, Tensor, float, int], tuple[Tensor, Tensor, int]]] = {
     "newton_cg": _newton_cg,
     "cvx_cg": _nonlinear_cg,
@@ -203,8 +203,10 @@ def invert(
         max_iterations: of the method's outer loop.
         start: where to start from, x by default.
 
-    Raises KeyError for an unknown method.
+    Raises ValueError for an unknown method.
     """
+    if method not in _SOLVERS:
+        raise ValueError(f"unknown inversion method '{method}'; the known ones are: {', '.join(METHODS)}")
     objective, solve = _Objective(model, x), _SOLVERS[method]
     y, iterations = x if start is None else start, 0
     if x.dtype == torch.float64:  # most of the way in float32, where a step costs a fraction
@@ -217,10 +219,10 @@ def invert(
 
 
 @torch.no_grad()
-def log_prior(model: LPN, x: Tensor, y: Tensor) -> Tensor:
+def regulariser(model: LPN, x: Tensor, y: Tensor) -> Tensor:
     """Return R(x) = <x, y> - 1/2 ||x||^2 - psi(y) as (N,), where y = f^{-1}(x) is given (LPN paper, eq. 3.5).
 
-    R is the learned regulariser, minus the log of the learned prior up to an additive constant: only differences mean
+    R is the learned regulariser: minus the log of the learned prior, up to an additive constant. Only differences mean
     anything.
     """
     return (x * y).flatten(1).sum(1) - x.flatten(1).square().sum(1) / 2 - model.potential(y)

@@ -14,7 +14,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from _cli import ROOT, git, parser
+from _cli import parser
+from _git import ROOT, git
 from verify_archive import METADATA
 
 from lpn.errors import UserError, run_cli

@@ -1,60 +1,84 @@
-"""Certify that a trained model is a proximal operator; exit with an error where it is not.
+"""Certify that a trained model is a proximal operator; exit with an error if it is not.
+
+Images of the test split are the points of networks of images; an equally spaced grid from `low` to `high` those of networks
+of numbers.
 
 example:
-  python scripts/certify.py --model results/demo/models/mnist/model.pt --data data/prepared/mnist
-      --spec '{"data": "mnist", "points": 16, "lanczos_steps": 40, "inversion_tolerance": 1e-3, "seed": 0}'
+  python scripts/certify.py --name mnist --model results/demo/models/mnist/model.pt --data data/prepared/mnist
+      --spec '{"points": 16, "lanczos_steps": 40, "inversion_tolerance": 1e-3, "seed": 0}'
 """
 
 from pathlib import Path
+from typing import Self
 
 import torch
-from _cli import add_device, add_threads, parser, read_spec, setup_compute
+from _cli import add_device, add_threads, as_user_errors, parser, read_spec, setup_compute
+from pydantic import Field, model_validator
 
-from lpn.certificate import certify
+from lpn.certificate import CertificateSettings, certify
 from lpn.checkpoints import load_model
-from lpn.data import centre, load_images, to_tensor
 from lpn.errors import UserError, run_cli
 from lpn.files import write_json
+from lpn.images import centre, load_images, to_tensor
+from lpn.networks import LPN
+
+
+class CertifySpec(CertificateSettings):
+    """How a network is certified, and where."""
+
+    low: float | None = Field(default=None, description="first point, for networks of numbers")
+    high: float | None = Field(default=None, description="last point, for networks of numbers")
+
+    @model_validator(mode="after")
+    def _both_ends(self) -> Self:
+        if (self.low is None) != (self.high is None):
+            raise ValueError("low and high must be given together")
+        return self
+
+
+def read_points(spec: CertifySpec, data: Path | None, model: LPN) -> torch.Tensor:
+    """Return the points (N, *input_shape). Raises UserError if what is given does not fit the network."""
+    if len(model.input_shape) == 1:
+        if spec.low is None or spec.high is None or data is not None:
+            raise UserError("a network of numbers needs 'low' and 'high' in the settings, and no --data.")
+        return torch.linspace(spec.low, spec.high, spec.points)[:, None]
+    side = model.input_shape[-1]
+    if data is None or spec.low is not None or side is None:
+        raise UserError("a network of images needs --data, the folder of the prepared test images, and no 'low' and 'high'.")
+    images = load_images(data / "test.npy")[: spec.points]
+    with as_user_errors(f"{data / 'test.npy'}: "):
+        return centre(to_tensor(images), side)
 
 
 def main() -> None:
-    arguments = parser(__doc__)
-    arguments.add_argument(
-        "--spec", required=True, help="data (laplace: and low, high), points, lanczos_steps, inversion_tolerance, seed"
-    )
+    arguments = parser(__doc__, CertifySpec)
+    arguments.add_argument("--spec", required=True, help="the settings: JSON text, or a JSON or YAML file")
+    arguments.add_argument("--name", default="", help="name of the model, for the key 'model' of the output")
     arguments.add_argument("--model", required=True, help="model.pt, with model_config.json beside it")
-    arguments.add_argument("--data", help="folder of the prepared data set (none for laplace)")
-    arguments.add_argument("--output", help="JSON file to write where the model passes")
+    arguments.add_argument("--data", type=Path, help="folder of the prepared test images (none for networks of numbers)")
+    arguments.add_argument("--output", help="JSON file, written if the model passes")
     add_threads(arguments)
     add_device(arguments)
     args = arguments.parse_args()
-    spec = read_spec(args.spec, "data", "points", "lanczos_steps", "inversion_tolerance", "seed")
-    if (spec["data"] == "laplace") != (args.data is None):
-        raise UserError("--data names the folder of the prepared test images; it is needed for all data but laplace.")
+    spec = read_spec(args.spec, CertifySpec)
     device = setup_compute(args.threads, args.device)
     model = load_model(args.model).to(device)
-    if spec["data"] == "laplace":
-        x = torch.linspace(spec["low"], spec["high"], spec["points"])[:, None]
-    else:
-        images = load_images(Path(args.data) / "test.npy")[: spec["points"]]
-        x = centre(to_tensor(images), model.input_shape[-1])
+    if not isinstance(model, LPN):
+        raise UserError(f"{args.model} is a network '{model.config['name']}'; only learned proximal networks are certified.")
+    x = read_points(spec, args.data, model).to(device)
     certificate = certify(
-        model,
-        x.to(device),
-        lanczos_steps=spec["lanczos_steps"],
-        inversion_tolerance=spec["inversion_tolerance"],
-        seed=spec["seed"],
+        model, x, lanczos_steps=spec.lanczos_steps, inversion_tolerance=spec.inversion_tolerance, seed=spec.seed
     )
     for name, value in certificate.as_dict().items():
         print(f"{name:20} {value}")
     if certificate.failures:
         raise UserError(
             f"{args.model} is not certified as a proximal operator: {'; '.join(certificate.failures)}. "
-            "No result that needs this model will be made. Train it longer, with a larger 'alpha' where f can't be "
-            "inverted, or give another checkpoint."
+            "No result that needs this model will be made. Train it longer, with a larger 'alpha' if f can't be inverted, "
+            "or give another checkpoint."
         )
     if args.output:
-        write_json(args.output, certificate.as_dict())
+        write_json(args.output, {"model": args.name, **certificate.as_dict()})
 
 
 if __name__ == "__main__":

@@ -4,14 +4,22 @@ example:
   python scripts/choose.py tuning/tv/0.json tuning/tv/1.json --output tv.json
 """
 
-import json
-import math
 from pathlib import Path
 
 from _cli import parser
+from pydantic import TypeAdapter, ValidationError
 
 from lpn.errors import UserError, run_cli
 from lpn.files import write_json
+from lpn.tuning import Score, choose
+
+
+def read_scores(path: Path) -> list[Score]:
+    """Return the scores in a file. Raises UserError if it is missing or holds something else."""
+    try:
+        return TypeAdapter(list[Score]).validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise UserError(f"{path} can't be read as scores of scripts/tune.py: {str(error).splitlines()[0]}.") from error
 
 
 def main() -> None:
@@ -19,20 +27,13 @@ def main() -> None:
     arguments.add_argument("files", nargs="+", type=Path, help="JSON files of scripts/tune.py")
     arguments.add_argument("--output", required=True, help="JSON file of the chosen parameters and of all scores")
     args = arguments.parse_args()
-    scores = [score for file in args.files for score in json.loads(file.read_text())]
-    best = max(scores, key=lambda score: -math.inf if score["psnr"] is None else score["psnr"])["parameters"]
-    if all(score["psnr"] is None for score in scores):
-        raise UserError("the method diverged at every point of the grid. Give its config key 'tune' other values: a larger "
-                        "'rho', or a smaller 'scale'.")  # fmt: skip
-    grid = [score["parameters"] | {"psnr": score["psnr"]} for score in scores]
-    at_edge = [key for key, value in best.items() if _at_end(value, {point[key] for point in grid})]
-    if at_edge:
-        print(f"note: the best value of {', '.join(at_edge)} is at an end of the grid; a wider one may have a better.")
-    write_json(args.output, {"parameters": best, "grid": grid, "at_edge": at_edge})
-
-
-def _at_end(value: float, values: set[float]) -> bool:
-    return len(values) > 1 and value in (min(values), max(values))
+    try:
+        chosen = choose(score for file in args.files for score in read_scores(file))
+    except ValueError as error:
+        raise UserError(f"{error}.") from error
+    if chosen.at_edge:
+        print(f"note: the best value of {', '.join(chosen.at_edge)} is at an end of the grid; a wider one may be better.")
+    write_json(args.output, chosen.model_dump())
 
 
 if __name__ == "__main__":

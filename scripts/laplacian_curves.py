@@ -1,58 +1,90 @@
-"""Evaluate a 1-D model on a grid: its prox, potential and prior, beside the truth for the Laplace density.
+"""Evaluate a scalar LPN on a grid: its prox f, potential psi and regulariser R, and the truth for the Laplace density.
 
-Truth, for training noise sigma: soft thresholding at t = sigma^2, psi = max(|x| - t, 0)^2 / 2 and R = t |x|. The learned psi
-and R are shifted so that their minimum over the grid and 0 is 0.
+psi and R are shifted so that their minimum over the grid and 0 is 0.
 
 example:
   python scripts/laplacian_curves.py --model results/demo/models/laplacian_l1/model.pt --output l1.csv
-      --spec '{"low": -4, "high": 4, "points": 100, "sigma": 1}'
+      --spec '{"model": "laplacian_l1", "low": -4, "high": 4, "points": 100, "sigma": 1}'
 """
+
+from typing import Self
 
 import pandas as pd
 import torch
-from _cli import parser, read_spec
+from _cli import log_machine, parser, read_spec
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from lpn import laplacian
 from lpn.checkpoints import load_model
 from lpn.errors import UserError, run_cli
 from lpn.files import atomic_path
-from lpn.prior import invert, log_prior
+from lpn.networks import LPN
+from lpn.prior import invert, regulariser
+from lpn.settings import Settings
 
 
-def main() -> None:
-    arguments = parser(__doc__)
-    arguments.add_argument("--spec", required=True, help="low, high, points of the grid, and sigma")
-    arguments.add_argument("--model", required=True, help="model.pt, with model_config.json beside it")
-    arguments.add_argument("--output", required=True, help="CSV file to write")
-    args = arguments.parse_args()
-    spec = read_spec(args.spec, "low", "high", "points", "sigma")
-    torch.set_num_threads(1)
-    model = load_model(args.model).double()
-    grid = torch.linspace(spec["low"], spec["high"], spec["points"], dtype=torch.float64)
+class CurveSpec(Settings):
+    """Where to evaluate a scalar model."""
+
+    model: str = Field(description="name of the model, for the column model")
+    low: float = Field(description="start of the grid")
+    high: float = Field(description="end of the grid")
+    points: PositiveInt = Field(description="number of points of the grid")
+    sigma: PositiveFloat | None = Field(
+        None, description="adds the truth: standard deviation of the noise in training, if samples have the Laplace density"
+    )
+
+    @model_validator(mode="after")
+    def _low_is_below_high(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"'low' is {self.low:g}, not below 'high', {self.high:g}")
+        return self
+
+
+def evaluate(model: LPN, path: str, spec: CurveSpec) -> pd.DataFrame:
+    """Return the curves, a row for each point of the grid. Raises UserError if the model can't be inverted there."""
+    grid = torch.linspace(spec.low, spec.high, spec.points, dtype=torch.float64)
     x = torch.cat([grid, torch.zeros(1)])[:, None]
-    threshold = spec["sigma"] ** 2
     inversion = invert(model, x, tolerance=1e-8)
     if not inversion.residual.max() <= 1e-3:
         worst = x[inversion.residual.argmax()].item()
         raise UserError(
-            f"{args.model} can't be inverted at x = {worst:g} (relative residual {inversion.residual.max():.2g}): its range "
-            "does not cover the grid. Train it longer, or narrow 'laplacian.grid' in the config."
+            f"{path} can't be inverted at x = {worst:g} (relative residual {inversion.residual.max():.2g}): its range does "
+            "not cover the grid. Train it longer, or choose a smaller grid."
         )
-    curves = pd.DataFrame(
-        {
-            "x": x[:, 0],
-            "prox": model(x)[:, 0],
-            "prox_true": (x.sign() * (x.abs() - threshold).clamp_min(0))[:, 0],
-            "potential": model.potential(x),
-            "potential_true": ((x.abs() - threshold).clamp_min(0).square() / 2)[:, 0],
-            "prior": log_prior(model, x, inversion.y),
-            "prior_true": threshold * x.abs()[:, 0],
-            "residual": inversion.residual,
-        }
-    )
-    for name in ("potential", "prior"):
-        curves[name] -= curves[name].min()
+    truth = spec.sigma
+    curves = {
+        "x": x[:, 0],
+        "prox": model(x)[:, 0],
+        "prox_true": None if truth is None else laplacian.prox(x, truth)[:, 0],
+        "potential": model.potential(x),
+        "potential_true": None if truth is None else laplacian.potential(x, truth)[:, 0],
+        "regulariser": regulariser(model, x, inversion.y),
+        "regulariser_true": None if truth is None else laplacian.regulariser(x, truth)[:, 0],
+        "residual": inversion.residual,
+    }
+    table = pd.DataFrame({name: values.numpy() for name, values in curves.items() if values is not None})
+    for name in ("potential", "regulariser"):
+        table[name] -= table[name].min()
+    table.insert(0, "model", spec.model)
+    return table.head(len(grid))
+
+
+def main() -> None:
+    arguments = parser(__doc__, CurveSpec)
+    arguments.add_argument("--spec", required=True, help="the settings: JSON text or a file")
+    arguments.add_argument("--model", required=True, help="model.pt, with model_config.json beside it")
+    arguments.add_argument("--output", required=True, help="CSV file to write")
+    args = arguments.parse_args()
+    spec = read_spec(args.spec, CurveSpec)
+    log_machine()
+    torch.set_num_threads(1)
+    model = load_model(args.model).double()
+    if not isinstance(model, LPN) or model.input_shape != (1,):
+        raise UserError(f"{args.model} is no learned proximal network of numbers. Give the model.pt of an lpn_scalar.")
+    curves = evaluate(model, args.model, spec)
     with atomic_path(args.output) as temporary:
-        curves[: len(grid)].to_csv(temporary, index=False, float_format="%.9g")
+        curves.to_csv(temporary, index=False, float_format="%.9g")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Run a script on leased GPUs: wait until enough are free, and show it these alone.
 
-Every GPU has a lock file, held as long as the script runs, however it ends. A job that asks for none sees none. On a machine
-without NVIDIA GPUs the script runs on the CPU. Within what a cluster allots (CUDA_VISIBLE_DEVICES), the same.
+Every GPU has a lock file, held as long as the script runs, however it ends. A job that asks for no GPU sees none. On a
+machine without NVIDIA GPUs the script runs on the CPU. If a cluster allots GPUs (CUDA_VISIBLE_DEVICES), only these are used.
 
 examples:
   python scripts/launch.py --gpus 1 scripts/mnist_prior.py --spec spec.yaml --model model.pt ...
@@ -26,11 +26,13 @@ from lpn.files import try_lock, wait_for_lock
 
 
 def visible_gpus() -> list[str]:
-    """Return the UUIDs of the GPUs, or MIG devices, that this process may use."""
+    """Return the UUIDs of the GPUs that this process may use; of a GPU that is split (MIG), those of its parts."""
     if not shutil.which("nvidia-smi"):
         return []
     listed = subprocess.run(["nvidia-smi", "-L"], check=False, capture_output=True, text=True).stdout
-    gpus = re.findall(r"UUID: (MIG-[\w-]+)", listed) or re.findall(r"UUID: (GPU-[\w-]+)", listed)
+    gpus: list[str] = []
+    for block in re.split(r"^(?=GPU )", listed, flags=re.MULTILINE):  # a GPU, followed by its parts
+        gpus += re.findall(r"UUID: (MIG-[\w-]+)", block) or re.findall(r"UUID: (GPU-[\w-]+)", block)
     allotted = os.environ.get("CUDA_VISIBLE_DEVICES")
     if allotted is None:
         return gpus
@@ -40,7 +42,7 @@ def visible_gpus() -> list[str]:
 def lease(number: int, gpus: list[str], folder: Path) -> dict[str, IO[str]]:
     """Wait until `number` of the GPUs are free and return them with their locks, which the process passes on to `exec`.
 
-    One job collects at a time: two that held one of two GPUs each would wait for the other's for ever.
+    One job collects at a time: two jobs that held one of two GPUs each would wait for each other forever.
     """
     held: dict[str, IO[str]] = {}
     if not number:

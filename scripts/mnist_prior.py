@@ -1,65 +1,128 @@
-"""Evaluate the learned prior at MNIST test images under one perturbation, at each of its levels, in float64.
+"""Evaluate the learned prior at test images under one perturbation, at each of its levels, in float64.
 
-Writes R as CSV (a column a level, a row an image; not shifted) and, as .npz, x, y = f^{-1}(x), f(y) and the relative
-inversion residuals, indexed [level, image].
+Writes R as CSV (a row for each level and image; not shifted), with the relative residual of the inversion, and as .npz the
+arrays perturbed, x, inverse, y = f^{-1}(x), mapped_back, f(y), and residual, indexed [level, image]. Images that are larger
+than the network's input are cut to their centres.
 
 example:
   python scripts/mnist_prior.py --model results/demo/models/mnist/model.pt --data data/prepared/mnist
-      --spec '{"perturbation": "gaussian", "levels": [0, 0.1], "images": 100, "seed": 0, "method": "newton_cg",
-      "tolerance": 1e-6, "max_iterations": 200}' --output gaussian.csv --arrays gaussian.npz
+      --spec '{"model": "mnist", "perturbation": "gaussian", "levels": [0, 0.1], "images": 100, "seed": 0,
+      "method": "newton_cg", "tolerance": 1e-6, "max_iterations": 200}' --output gaussian.csv --arrays gaussian.npz
 """
 
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
-from _cli import add_device, add_threads, parser, read_spec, setup_compute
+from _cli import add_device, add_threads, as_user_errors, parser, read_spec, setup_compute
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 from tqdm import tqdm
 
 from lpn.checkpoints import load_model
-from lpn.data import load_images
 from lpn.errors import UserError, run_cli
 from lpn.files import atomic_path
+from lpn.images import centre, read_images
+from lpn.networks import LPN
 from lpn.perturb import PERTURBATIONS
-from lpn.prior import invert, log_prior
+from lpn.prior import invert, regulariser
+from lpn.settings import Settings
+
+LARGEST_RESIDUAL = 1e-3  # of an inversion that gives an exact prior
+
+
+class PriorSpec(Settings):
+    """One evaluation of a prior."""
+
+    model: str = Field(description="name of the model, for the column model")
+    perturbation: Literal["gaussian", "blur", "convex"] = Field(description="gaussian, blur or convex")
+    levels: Annotated[list[float], Field(min_length=1)] = Field(description="levels of the perturbation, all different")
+    images: PositiveInt = Field(description="number of test images, the first ones")
+    seed: int = Field(description="seed of the Gaussian noise")
+    method: Literal["newton_cg", "cvx_cg", "cvx_gd", "ls"] = Field("newton_cg", description="method of inversion")
+    tolerance: PositiveFloat = Field(1e-6, description="tolerance on the relative residual of the inversion")
+    max_iterations: PositiveInt = Field(1000, description="largest number of iterations of the inversion")
+
+    @field_validator("levels")
+    @classmethod
+    def _differ(cls, levels: list[float]) -> list[float]:
+        if len(set(levels)) < len(levels):
+            raise ValueError(f"the levels {levels} are not all different")
+        return levels
+
+
+def clean_images(path: Path, model: LPN, count: int) -> np.ndarray:
+    """Return the first `count` images that the model can take, (count, C, H, W) in [0, 1], float64."""
+    images = read_images(path, 0, count)
+    channels, side = model.input_shape[0], model.input_shape[-1]
+    if images.shape[1] != channels:
+        raise UserError(
+            f"{path} holds images of {images.shape[1]} channels, but the model needs {channels}. "
+            "Give the data set that it was trained on."
+        )
+    values = images / 255.0 if images.dtype == np.uint8 else images.astype(np.float64)
+    if side is None:
+        return values
+    with as_user_errors(f"{path}: "):
+        return centre(torch.from_numpy(values), side).numpy()
 
 
 def main() -> None:
-    arguments = parser(__doc__)
-    arguments.add_argument("--spec", required=True, help="perturbation, levels, images, seed and the inversion's settings")
+    arguments = parser(__doc__, PriorSpec)
+    arguments.add_argument("--spec", required=True, help="the settings: JSON text or a file")
     arguments.add_argument("--model", required=True, help="model.pt, with model_config.json beside it")
-    arguments.add_argument("--data", required=True, type=Path, help="folder of the prepared MNIST")
+    arguments.add_argument("--data", required=True, type=Path, help="folder of the prepared data set")
     arguments.add_argument("--output", required=True, help="CSV file of R")
-    arguments.add_argument("--arrays", required=True, help=".npz file of x, y, f(y) and residuals")
+    arguments.add_argument("--arrays", required=True, help=".npz file of the arrays")
     add_threads(arguments)
     add_device(arguments)
     args = arguments.parse_args()
-    spec = read_spec(args.spec, "perturbation", "levels", "images", "seed", "method", "tolerance", "max_iterations")
+    spec = read_spec(args.spec, PriorSpec)
     device = setup_compute(args.threads, args.device)
     model = load_model(args.model).double().to(device)
-    clean = load_images(args.data / "test.npy")[: spec["images"]] / 255.0
+    if not isinstance(model, LPN) or len(model.input_shape) != 3:
+        raise UserError(f"{args.model} is no learned proximal network of images, so it has no prior. Give another model.pt.")
+    clean = clean_images(args.data / "test.npy", model, spec.images)
 
-    columns, arrays, shift = {}, [], 0.0
-    for level in tqdm(spec["levels"], desc=spec["perturbation"], unit="level"):
-        x = torch.from_numpy(PERTURBATIONS[spec["perturbation"]](clean, level, spec["seed"])).to(device)
-        inversion = invert(model, x, spec["method"], spec["tolerance"], spec["max_iterations"], start=x + shift)
-        shift = inversion.y - x  # the next level's is alike: a quarter fewer products with the Jacobian
+    rows: list[pd.DataFrame] = []
+    arrays: list[dict[str, np.ndarray]] = []
+    shift: torch.Tensor | float = 0.0
+    for level in tqdm(spec.levels, desc=spec.perturbation, unit="level"):
+        x = torch.from_numpy(PERTURBATIONS[spec.perturbation](clean, level, spec.seed)).to(device)
+        inversion = invert(model, x, spec.method, spec.tolerance, spec.max_iterations, start=x + shift)
+        shift = inversion.y - x  # the next level's is similar: a quarter fewer products with the Jacobian
         worst = inversion.residual.max().item()
-        if not worst <= 1e-3:
+        if not worst <= LARGEST_RESIDUAL:
             raise UserError(
-                f"the inversion of {args.model} at {spec['perturbation']} level {level} stopped at a relative residual of "
-                f"{worst:.2g}, too much for an exact prior. Raise 'mnist.inversion.max_iterations' in the config, or use "
-                "the method newton_cg."
+                f"the inversion of {args.model} at {spec.perturbation} level {level:g} stopped at a relative residual of "
+                f"{worst:.2g}, too much for an exact prior. Raise 'max_iterations', or use the method newton_cg."
             )
-        columns[str(level)] = log_prior(model, x, inversion.y).cpu().numpy()
         with torch.no_grad():
-            arrays.append([part.cpu().numpy() for part in (x, inversion.y, model(inversion.y), inversion.residual)])
+            values = {
+                "perturbed": x,
+                "inverse": inversion.y,
+                "mapped_back": model(inversion.y),
+                "residual": inversion.residual,
+            }
+        arrays.append({name: value.cpu().numpy() for name, value in values.items()})
+        rows.append(
+            pd.DataFrame(
+                {
+                    "model": spec.model,
+                    "perturbation": spec.perturbation,
+                    "level": level,
+                    "image": range(len(clean)),
+                    "regulariser": regulariser(model, x, inversion.y).cpu().numpy(),
+                    "residual": arrays[-1]["residual"],
+                }
+            )
+        )
+    stacked: dict[str, Any] = {name: np.stack([part[name] for part in arrays]) for name in arrays[0]}
     with atomic_path(args.arrays, suffix=".npz") as temporary:
-        names = ("x", "y", "fy", "residual")
-        np.savez_compressed(temporary, **dict(zip(names, map(np.stack, zip(*arrays, strict=True)), strict=True)))
+        np.savez_compressed(temporary, **stacked)
     with atomic_path(args.output) as temporary:
-        pd.DataFrame(columns).to_csv(temporary, index_label="image", float_format="%.9g")
+        pd.concat(rows).to_csv(temporary, index=False, float_format="%.9g")
 
 
 if __name__ == "__main__":

@@ -1,31 +1,45 @@
 """Prepare a data set: find or download its raw files, check them, and write train.npy, validation.npy and test.npy.
 
-Data sets come from your own copy in FOLDER (in the layout that config/README.md shows), the mirrors or the official sources;
-set11, mcmaster and kernels have no official download; photographs (scikit-image's) and phantoms (computed) need none.
+Raw files come from your own copy in FOLDER (in the layout that config/README.md shows), the mirrors or the official sources.
+set11 and mcmaster have no official download; photographs (scikit-image's) and phantoms (computed) need no files.
 
 examples:
-  python scripts/prepare_data.py mnist --folder data --output data/prepared/mnist
-  python scripts/prepare_data.py celeba --folder data --output data/prepared/celeba --count 162770
+  python scripts/prepare_data.py --spec '{"name": "mnist"}' --folder data --output data/prepared/mnist
+  python scripts/prepare_data.py --spec '{"name": "celeba", "count": null}' --folder data --output data/prepared/celeba
 """
 
 from pathlib import Path
+from typing import Annotated
 
-from _cli import parser
+from _cli import parser, read_spec
+from pydantic import RootModel
 
-from lpn.errors import run_cli
-from lpn.sources import DATASETS, prepare
+from lpn.data import DataSet, Sources
+from lpn.errors import UserError, run_cli
+from lpn.prepare import prepare
+from lpn.settings import Choice, blame, names
+
+
+class Spec(RootModel[Annotated[DataSet, Choice("dataset")]]):
+    """The settings of the data set."""
 
 
 def main() -> None:
-    arguments = parser(__doc__)
-    arguments.add_argument("name", choices=DATASETS)
-    arguments.add_argument("--folder", default="data", help="folder with your own copies, only read (default: data)")
+    arguments = parser(__doc__ or "")
+    known = f"{', '.join(names('dataset'))} or FILE.py:CLASS"
+    arguments.add_argument("--spec", required=True, help=f"the settings, as JSON or a file; their 'name' is one of {known}")
+    arguments.add_argument(
+        "--folder", default="data", type=Path, help="folder of your own copies, only read (default: data)"
+    )
     arguments.add_argument("--mirror", nargs="*", default=[], help="URLs or folders that hold the official files")
-    arguments.add_argument("--count", type=int, help="number of images that must be there (default: any)")
     arguments.add_argument("--output", required=True, type=Path, help="folder of the arrays")
     args = arguments.parse_args()
-    source = prepare(args.name, args.output, args.folder, args.mirror, args.count)
-    print(f"{args.name} from {source}")
+    dataset = read_spec(args.spec, Spec).root
+    try:
+        source = prepare(dataset, args.output, Sources(args.folder, args.mirror))
+    except ValueError as error:
+        raise UserError(f"{blame(dataset, error)}data set {dataset.name}: {error}.") from error
+    print(f"{dataset.name} from {source}")
 
 
 if __name__ == "__main__":

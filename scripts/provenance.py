@@ -1,5 +1,8 @@
 """Record what made a run's results: code, configuration, packages, machines, data, seeds, and the cost of every job.
 
+`packages` are the versions that are installed when the record is written; `job_packages` says with which versions of torch
+and NumPy jobs ran, and how many logs name them.
+
 Writes into FOLDER: provenance.json (all of it), provenance.md (the same in short, for people), jobs.csv (time and memory of
 every job), config.yaml (the complete configuration), requirements.lock, and changes.patch (uncommitted changes of the code).
 
@@ -11,16 +14,20 @@ example:
 import datetime
 import hashlib
 import importlib.metadata
+import io
+import json
 import os
 import platform
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
-from _cli import MACHINE, ROOT, describe_machine, git, parser, read_spec
+from _cli import MACHINE, PACKAGES, parser, read_mapping
+from _git import ROOT, git
 
-from lpn.errors import run_cli
+from lpn.compute import describe_machine
+from lpn.errors import UserError, run_cli
 from lpn.files import atomic_path, checksum, write_json, write_text
 
 
@@ -57,15 +64,22 @@ def job_costs(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["job", "seconds", "max_rss_mb", "load", "finished"])
 
 
-def machines(logs: Path) -> list[str]:
-    """Return the machines that jobs ran on, as their logs name them, and this one."""
-    lines = {
-        line.removeprefix(MACHINE)
-        for path in logs.rglob("*.log")
-        for line in path.read_text(errors="replace").splitlines()
-        if line.startswith(MACHINE)
-    }
-    return sorted(lines | {describe_machine()})
+def logged(logs: Path, start: str) -> Counter[str]:
+    """Return what follows `start` in lines of the jobs' logs, and in how many logs it does."""
+    found: Counter[str] = Counter()
+    for path in sorted(logs.rglob("*.log")):
+        lines = path.read_text(errors="replace").splitlines()
+        found.update({line.removeprefix(start) for line in lines if line.startswith(start)})
+    return found
+
+
+def as_yaml(config: dict[str, Any]) -> str:
+    """Return the configuration as YAML, its keys in their order."""
+    from ruamel.yaml import YAML
+
+    text = io.StringIO()
+    YAML().dump(config, text)
+    return text.getvalue()
 
 
 def summary(record: dict[str, Any], jobs: pd.DataFrame) -> str:
@@ -78,6 +92,7 @@ def summary(record: dict[str, Any], jobs: pd.DataFrame) -> str:
         "recorded": record["recorded"],
         "Python": f"{record['python']} on {record['platform']}",
         "machines": "; ".join(record["machines"]),
+        "packages of jobs": "; ".join(f"{text} ({count} logs)" for text, count in record["job_packages"].items()),
         "jobs": f"{len(jobs)}: {jobs['seconds'].sum() / 3600:.2f} hours in all, {jobs['max_rss_mb'].max():.0f} MB at most",
     }
     costliest = jobs.sort_values("seconds", ascending=False).head(20)
@@ -98,7 +113,9 @@ def main() -> None:
     arguments.add_argument("--logs", required=True, type=Path, help="folder of the run's logs and benchmarks")
     arguments.add_argument("--output", required=True, type=Path, help="folder to write into")
     args = arguments.parse_args()
-    config = read_spec(args.config, "run", "label")
+    config = json.loads(json.dumps(read_mapping(args.config)))  # of plain strings
+    if missing := [key for key in ("run", "label") if key not in config]:
+        raise UserError(f"the configuration lacks the keys {', '.join(missing)}.")
     jobs = job_costs(args.logs / "benchmarks")
     lock = (ROOT / "requirements.lock").read_text()
     record = {
@@ -113,12 +130,13 @@ def main() -> None:
         "packages": {d.name: d.version for d in sorted(importlib.metadata.distributions(), key=lambda d: d.name.lower())},
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "machines": machines(args.logs),
+        "machines": sorted(logged(args.logs, MACHINE) | Counter([describe_machine()])),
+        "job_packages": dict(sorted(logged(args.logs, PACKAGES).items())),
         "data": {path: {"bytes": Path(path).stat().st_size, "sha256": checksum(path)} for path in args.data},
         "seeds": seeds(config),
         "config": config,
     }
-    write_text(args.output / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+    write_text(args.output / "config.yaml", as_yaml(config))
     write_text(args.output / "requirements.lock", lock)
     with atomic_path(args.output / "changes.patch") as temporary:
         temporary.write_bytes(uncommitted())

@@ -1,33 +1,56 @@
 """Run a figure notebook with papermill and save its figure (PDF, PNG) and the executed notebook (HTML).
 
-The notebook gets the settings as parameters, and `pdf`, the path of its figure; it writes the .png beside it.
+The notebook gets the settings as parameters, `files`, the paths it reads, and `pdf`, the path of its figure; it writes the
+.png beside it. The keys of the settings are its other parameters.
 
 example:
-  python scripts/render_notebook.py workflow/notebooks/mnist_violin.ipynb --pdf violin.pdf --executed violin.ipynb
-      --spec '{"perturbation": "gaussian", "symbol": "s", "label": "demo"}' --set prior=gaussian.csv arrays=gaussian.npz
+  python scripts/render_notebook.py workflow/notebooks/prior_violin.ipynb --pdf violin.pdf --executed violin.ipynb
+      --spec '{"symbol": "s", "label": "demo"}' --files gaussian.csv
 """
 
 import os
 from pathlib import Path
+from typing import Any
 
-import nbformat
 from _cli import parser, read_spec
+from _lists import read_list
+from pydantic import create_model
 
 from lpn.errors import UserError, run_cli
 from lpn.files import write_text
+from lpn.settings import Settings
+
+OWN = ("files", "pdf")  # parameters that are options of this script
+
+
+def settings_of(notebook: str) -> type[Settings]:
+    """Return settings with a key for each parameter of a notebook. Raises UserError if the notebook can't be read."""
+    import papermill
+
+    try:
+        names = papermill.inspect_notebook(notebook)
+    except (OSError, ValueError) as error:
+        raise UserError(f"the notebook {notebook} can't be read ({error}).") from error
+    if missing := [name for name in OWN if name not in names]:
+        raise UserError(f"{notebook} lacks the parameters {', '.join(missing)}: set them in its cell tagged 'parameters'.")
+    keys: dict[str, Any] = {name: (Any, ...) for name in names if name not in OWN}
+    return create_model("Parameters", __base__=Settings, **keys)
 
 
 def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("notebook", help="the notebook to run")
     arguments.add_argument("--spec", required=True, help="its parameters: JSON text or a file")
-    arguments.add_argument("--set", nargs="*", default=[], metavar="KEY=PATH", help="further parameters")
+    arguments.add_argument("--files", nargs="+", default=[], help="the files that it reads, in the order that it says")
+    arguments.add_argument("--list", type=Path, help="text file with the paths of further files, one in each line")
     arguments.add_argument("--executed", required=True, help="where the executed notebook goes")
     arguments.add_argument("--pdf", required=True, type=Path, help="the figure; .png and .html are written beside it")
     args = arguments.parse_args()
-    parameters = read_spec(args.spec) | dict(item.split("=", 1) for item in args.set) | {"pdf": str(args.pdf)}
+    spec = read_spec(args.spec, settings_of(args.notebook))
+    parameters = spec.model_dump(mode="json") | {"files": [*args.files, *read_list(args.list)], "pdf": str(args.pdf)}
     os.environ["SOURCE_DATE_EPOCH"] = "0"  # the same figure is the same file
 
+    import nbformat
     import papermill
     from nbconvert import HTMLExporter
 

@@ -8,10 +8,12 @@ examples:
 """
 
 import hashlib
+import io
 import json
 import sys
 import zipfile
 import zlib
+from typing import cast
 
 METADATA = "ro-crate-metadata.json"
 
@@ -26,7 +28,7 @@ def problems(archive: str) -> tuple[int, list[str]]:
         found += [f"{name} is not described" for name in sorted(names - expected.keys())]
         for name in sorted(expected.keys() & names):
             try:
-                with file.open(name) as member:
+                with cast(io.BufferedIOBase, file.open(name)) as member:
                     intact = hashlib.file_digest(member, "sha256").hexdigest() == expected[name]
             except (zipfile.BadZipFile, zlib.error):
                 intact = False

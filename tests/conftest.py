@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,30 +29,37 @@ def golden_files(*names: str) -> list[Path]:
     return [found[name] for name in names if name in found]
 
 
+def build_lpn(settings: dict[str, Any]) -> LPN:
+    """Return the LPN of these settings."""
+    model = build_network(settings)
+    assert isinstance(model, LPN)
+    return model
+
+
 def golden_network(path: Path) -> LPN:
     """Return the network of a reference file, with its weights."""
     arrays = np.load(path)
     config = {
-        "net_laplacian": {"name": "lpn_1d"},
+        "net_laplacian": {"name": "lpn_scalar"},
         "net_mnist_h8": {"name": "lpn_28", "hidden": 8},
-        "net_128_c1_h8": {"name": "lpn_128", "channels": 1, "hidden": 8},
-        "net_128_c3_h8": {"name": "lpn_128", "channels": 3, "hidden": 8},
-        "model_celeba_h32": {"name": "lpn_128", "channels": 3, "hidden": 32},
-        "model_ct_h32": {"name": "lpn_128", "channels": 1, "hidden": 32},
+        "net_128_c1_h8": {"name": "lpn_patch", "channels": 1, "hidden": 8},
+        "net_128_c3_h8": {"name": "lpn_patch", "channels": 3, "hidden": 8},
+        "model_celeba_h32": {"name": "lpn_patch", "channels": 3, "hidden": 32},
+        "model_ct_h32": {"name": "lpn_patch", "channels": 1, "hidden": 32},
     }[path.stem]
-    model = build_network(config)
+    model = build_lpn(config)
     prefix = "" if path.stem.startswith("model_") else "state/"
     weights = {name.removeprefix(prefix): arrays[name] for name in arrays if name.startswith(prefix)}
     model.load_state_dict({name: torch.tensor(weight.astype(np.float32)) for name, weight in weights.items()})
     return model
 
 
-SMALL = {
-    "lpn_1d": {"name": "lpn_1d", "hidden": 7, "layers": 2},
-    "lpn_1d with a quadratic term": {"name": "lpn_1d", "hidden": 7, "layers": 2, "alpha": 0.3},
+SMALL: dict[str, dict[str, Any]] = {
+    "lpn_scalar": {"name": "lpn_scalar", "hidden": 7, "layers": 2},
+    "lpn_scalar with a quadratic term": {"name": "lpn_scalar", "hidden": 7, "layers": 2, "alpha": 0.3},
     "lpn_28": {"name": "lpn_28", "channels": 2, "hidden": 3},
-    "lpn_128": {"name": "lpn_128", "channels": 2, "hidden": 2},
-    "lpn_128 of size 16": {"name": "lpn_128", "channels": 2, "hidden": 2, "size": 16},
+    "lpn_patch": {"name": "lpn_patch", "channels": 2, "hidden": 2},
+    "lpn_patch of size 16": {"name": "lpn_patch", "channels": 2, "hidden": 2, "size": 16},
 }
 
 
@@ -59,7 +67,7 @@ SMALL = {
 def network(request: pytest.FixtureRequest) -> LPN:
     """A small float64 network of each kind whose constrained weights are far from 0."""
     torch.manual_seed(0)
-    model = build_network(SMALL[request.param]).double()
+    model = build_lpn(SMALL[request.param]).double()
     with torch.no_grad():
         for weight in model.constrained_weights():
             weight.uniform_(0, 2 / weight[0].numel())
@@ -79,10 +87,10 @@ def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     folder.mkdir()
 
     class Handler(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *args) -> None:
+        def __init__(self, *args: Any) -> None:
             super().__init__(*args, directory=str(folder))
 
-        def log_message(self, *args) -> None:
+        def log_message(self, *args: Any) -> None:
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
@@ -91,19 +99,19 @@ def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
         httpd.shutdown()
 
 
-SCALAR_TRAINING = {
-    "network": {"name": "lpn_1d", "hidden": 8, "layers": 2},
-    "data": "laplace",
+SCALAR_TRAINING: dict[str, Any] = {
+    "network": {"name": "lpn_scalar", "hidden": 8, "layers": 2},
+    "dataset": "laplace",
     "sigma": 1.0,
     "seed": 1,
     "batch_size": 50,
-    "log_every": 50,
     "phases": [{"loss": "l1", "steps": 1000, "lr": 1e-3}],
 }
 
 
-def train_command(folder: Path, spec: dict, processes: int = 1) -> list[str]:
-    """Return the command line of a training, under torchrun where it has several processes; it saves every step."""
+def train_command(folder: Path, spec: dict[str, Any], processes: int = 1) -> list[str]:
+    """Return the command line of a training that saves every step, under torchrun if it has several processes."""
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     script = [str(ROOT / "scripts/train.py"), "--spec", json.dumps(spec), "--output", str(folder / "model.pt")]
-    return [sys.executable, *(torchrun if processes > 1 else []), *script, "--save-seconds", "0"]
+    options = ["--logging", '{"every": 50}', "--save-seconds", "0"]
+    return [sys.executable, *(torchrun if processes > 1 else []), *script, *options]

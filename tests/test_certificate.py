@@ -1,10 +1,14 @@
+from typing import Any
+
+import pytest
 import torch
 from conftest import BUNDLED, golden_network
 
-from lpn.certificate import certify, jacobian_asymmetry, smallest_ritz_value
-from lpn.networks import LPN, lpn_28
+from lpn.certificate import CertificateSettings, certify, jacobian_asymmetry, smallest_ritz_value
+from lpn.networks import LPN
+from lpn.networks.lpn_28 import Lpn28
 
-SETTINGS = {"lanczos_steps": 40, "inversion_tolerance": 1e-3, "seed": 0}
+SETTINGS: dict[str, Any] = {"lanczos_steps": 40, "inversion_tolerance": 1e-3, "seed": 0}
 
 
 def random() -> torch.Generator:
@@ -20,8 +24,10 @@ def test_trained_network_passes(mnist_network: LPN) -> None:
     x = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     certificate = certify(mnist_network.requires_grad_(False), x, **SETTINGS)
     assert certificate.failures == ()
+    assert certificate.smallest_weight is not None
     assert certificate.smallest_weight >= 0
     assert certificate.modulus == 0.02
+    assert certificate.smallest_ritz_value is not None
     assert certificate.smallest_ritz_value >= 0.02 - 1e-9
     assert certificate.as_dict()["passed"]
 
@@ -39,7 +45,7 @@ def test_ritz_values_against_dense_eigenvalues(mnist_network: LPN) -> None:
 
 def test_negative_weights_are_found_out(mnist_network: LPN) -> None:
     with torch.no_grad():
-        mnist_network.lin[-1].weight.neg_()
+        mnist_network.constrained_weights()[-1].neg_()
     x = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     certificate = certify(mnist_network.requires_grad_(False), x, **SETTINGS)
     text = " ".join(certificate.failures)
@@ -51,14 +57,14 @@ def test_negative_weights_are_found_out(mnist_network: LPN) -> None:
 
 def test_weights_that_are_not_finite_are_found_out(mnist_network: LPN) -> None:
     with torch.no_grad():
-        mnist_network.res[0].bias[0] = float("nan")
+        mnist_network.get_parameter("res.0.bias")[0] = float("nan")
     certificate = certify(mnist_network.requires_grad_(False), torch.rand(2, 1, 28, 28), **SETTINGS)
     assert certificate.failures == ("a weight is not finite",)
 
 
 def test_exhausted_krylov_spaces_are_no_failure() -> None:
     """psi = alpha ||x||^2: every vector is an eigenvector, so Lanczos breaks down at once."""
-    model = lpn_28(hidden=2, alpha=0.3).double().requires_grad_(False)
+    model = Lpn28(hidden=2, alpha=0.3).build().double().requires_grad_(False)
     for parameter in model.parameters():
         parameter.zero_()
     ritz = smallest_ritz_value(model, torch.rand(2, 1, 28, 28, dtype=torch.float64), 10, random())
@@ -66,7 +72,10 @@ def test_exhausted_krylov_spaces_are_no_failure() -> None:
 
 
 def test_asymmetry_is_seen(mnist_network: LPN) -> None:
-    class Skewed(torch.nn.Module):
+    class Skewed(LPN):
+        def __init__(self) -> None:
+            torch.nn.Module.__init__(self)
+
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x + 0.1 * x.roll(1, -1)
 
@@ -80,3 +89,16 @@ def test_scalar_networks_are_certified() -> None:
     certificate = certify(model, torch.linspace(-3, 3, 16)[:, None], **SETTINGS)
     assert certificate.modulus == 0
     assert certificate.failures == ()
+
+
+def test_the_network_stays_as_it_is(mnist_network: LPN) -> None:
+    x = torch.rand(2, 1, 28, 28)
+    before = mnist_network(x)
+    certify(mnist_network, x, **SETTINGS | {"lanczos_steps": 2})
+    assert torch.equal(mnist_network(x), before)
+    assert all(parameter.requires_grad for parameter in mnist_network.parameters())
+
+
+def test_settings_have_ranges() -> None:
+    with pytest.raises(ValueError, match="points"):
+        CertificateSettings(points=1, **SETTINGS)

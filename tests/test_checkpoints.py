@@ -1,15 +1,17 @@
 import json
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import BUNDLED, golden_network
+from conftest import BUNDLED, build_lpn, golden_network
 
-from lpn.checkpoints import KEYS, load_model, read_checkpoint, save_model
+from lpn.checkpoints import KEYS, load_model, read_checkpoint, read_settings, save_model
 from lpn.errors import UserError
-from lpn.networks import LPN, build_network
+from lpn.networks import LPN
+from lpn.networks.lpn_scalar import LpnScalar
 
 
 @pytest.fixture
@@ -34,8 +36,9 @@ def test_published_file_loads_with_the_network_of_the_config(tmp_path: Path) -> 
     model = golden_network(BUNDLED / "net_laplacian.npz")
     state = {"iteration": 1, "model_state_dict": model.state_dict(), "optimizer_state_dict": {}, "loss": 0.0}
     torch.save(state, tmp_path / "model.pt")
-    loaded = load_model(tmp_path / "model.pt", {"name": "lpn_1d"})
-    assert torch.equal(loaded(torch.ones(1, 1)), model(torch.ones(1, 1)))
+    for settings in (LpnScalar(), {"name": "lpn_scalar"}):
+        loaded = load_model(tmp_path / "model.pt", settings)
+        assert torch.equal(loaded(torch.ones(1, 1)), model(torch.ones(1, 1)))
 
 
 def test_another_architecture_is_named(saved: Path) -> None:
@@ -45,7 +48,7 @@ def test_another_architecture_is_named(saved: Path) -> None:
     ):
         load_model(saved)
     with pytest.raises(UserError, match=r"another architecture"):
-        load_model(saved, build_network({"name": "lpn_1d"}).config)
+        load_model(saved, build_lpn({"name": "lpn_scalar"}).config)
 
 
 def test_truncated_file_is_named(saved: Path) -> None:
@@ -75,6 +78,27 @@ def test_missing_files_are_named(saved: Path, tmp_path: Path) -> None:
         load_model(saved)
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "can't be read"),
+        ("[]", "must be a name, or a mapping with a name"),
+        ('{"name": "lpn_29"}', "unknown network 'lpn_29'; did you mean 'lpn_28'"),
+        ('{"name": "lpn_28", "hidden": "many"}', "hidden"),
+    ],
+)
+def test_unfit_descriptions_are_named(saved: Path, content: str, message: str) -> None:
+    saved.with_name("model_config.json").write_text(content)
+    with pytest.raises(UserError, match=rf"model_config\.json, which describes the network of .*{message}"):
+        load_model(saved)
+    with pytest.raises(UserError):
+        read_settings(saved)
+
+
+def test_settings_are_read_back(saved: Path, mnist_network: LPN) -> None:
+    assert read_settings(saved).model_dump() == mnist_network.config
+
+
 def test_foreign_content_is_refused(tmp_path: Path) -> None:
     torch.save({"weights": torch.ones(2)}, tmp_path / "model.pt")
     with pytest.raises(UserError, match="must hold the keys"):
@@ -86,12 +110,14 @@ def test_foreign_content_is_refused(tmp_path: Path) -> None:
 
 
 class Payload:
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
         return os.system, ("touch pwned",)
 
 
 @pytest.mark.parametrize("write", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value, protocol=2))])
-def test_pickled_payloads_are_refused_and_not_run(tmp_path: Path, write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pickled_payloads_are_refused_and_not_run(
+    tmp_path: Path, write: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     write({"model_state_dict": Payload()}, tmp_path / "model.pt")
     with pytest.raises(UserError, match="not a safe checkpoint"):

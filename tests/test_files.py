@@ -67,6 +67,7 @@ run_cli(main)
 """
     command = [sys.executable, "-c", program, str(tmp_path / "file")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"
         process.terminate()
         assert process.wait(30) == 128 + signal.SIGTERM

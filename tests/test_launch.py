@@ -87,6 +87,15 @@ def test_jobs_without_gpus_do_not_queue(machine: Path) -> None:
         job.wait()
 
 
+def test_split_and_whole_gpus_are_all_used(machine: Path) -> None:
+    """Of a split GPU its parts, of another one itself."""
+    parts = "\n".join(f"  MIG 3g.40gb Device {i}: (UUID: MIG-{name})" for i, name in enumerate(("cccc", "dddd")))
+    listing = f"GPU 0: A Model (UUID: GPU-aaaa)\n{parts}\nGPU 1: A Model (UUID: GPU-bbbb)"
+    (machine / "nvidia-smi").write_text(f"#!/bin/sh\necho '{listing}'\n")
+    assert start(machine, 3).wait(60) == 0
+    assert sorted(seen(machine)[0].split(",")) == ["GPU-bbbb", "MIG-cccc", "MIG-dddd"]
+
+
 def test_without_gpus_jobs_run_on_the_cpu(machine: Path) -> None:
     (machine / "nvidia-smi").unlink()
     assert start(machine, 1, CUDA_VISIBLE_DEVICES="untouched").wait(60) == 0

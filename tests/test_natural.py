@@ -16,13 +16,9 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
 from lpn.data import centre, load_images, read_images
-from lpn.denoisers import build_denoiser
 from lpn.errors import UserError
-from lpn.losses import LOSSES
 from lpn.metrics import psnr
-from lpn.networks import build_network
 from lpn.sources import NATURAL, SET11, prepare
-from lpn.training import Trainer, make_schedule
 
 
 def pixels(*shape: int, seed: int = 0) -> np.ndarray:
@@ -230,38 +226,6 @@ def test_colours_of_16_bits_are_refused(tmp_path: Path) -> None:
         prepare("kodak", tmp_path / "out", tmp_path)
 
 
-def save_kernels(folder: Path, **changes: np.ndarray | None) -> Path:
-    """Write eight kernels of several odd sides, with changes."""
-    (folder / "kernels").mkdir(exist_ok=True)
-    kernels = {f"k{i}": pixels(2 * i + 1, 2 * i + 1, seed=i) + 1.0 for i in range(1, 9)}
-    kernels = {name: kernel / kernel.sum() for name, kernel in kernels.items()} | changes
-    np.savez(folder / "kernels/levin09.npz", **{name: kernel for name, kernel in kernels.items() if kernel is not None})
-    return folder
-
-
-def test_kernels(tmp_path: Path) -> None:
-    prepare("kernels", tmp_path / "out", save_kernels(tmp_path))
-    kernels = load_images(tmp_path / "out/test.npy")
-    assert kernels.shape == (8, 1, 17, 17)
-    np.testing.assert_allclose(kernels.sum((1, 2, 3)), 1, rtol=1e-6)
-    first = pixels(3, 3, seed=1) + 1.0
-    np.testing.assert_allclose(kernels[0, 0, 7:10, 7:10], first / first.sum(), rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("kernel", "message"),
-    [
-        (None, "missing, damaged or without k1"),
-        (np.ones((3, 3)), "k4 is no finite 2-D array that sums to 1"),
-        (np.full((2, 3), 1 / 6), "k4 of .* has no centre"),
-        (np.full((3, 3), np.nan), "k4 is no finite"),
-    ],
-)
-def test_unfit_kernels(kernel: np.ndarray | None, message: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=message):
-        prepare("kernels", tmp_path / "out", save_kernels(tmp_path, k4=kernel))
-
-
 def test_centre() -> None:
     image = torch.arange(5 * 6).view(1, 1, 5, 6)
     assert centre(image, 2).flatten().tolist() == [8, 9, 14, 15]
@@ -275,47 +239,3 @@ def test_channelwise_psnr() -> None:
     expected = [peak_signal_noise_ratio(truth[0, c], images[0, c], data_range=1.0) for c in range(3)]
     np.testing.assert_allclose(psnr(images, truth, channelwise=True), [np.mean(expected)] * 2, rtol=1e-12)
     assert (psnr(images, truth) < psnr(images, truth, channelwise=True)).all()
-
-
-def test_non_local_means() -> None:
-    """It removes noise from an image with repeated structure, and leaves a constant as it is."""
-    clean = torch.from_numpy(np.kron(np.arange(16).reshape(4, 4) % 2, np.ones((8, 8)))).float().expand(2, 1, 32, 32)
-    noisy = clean + 0.05 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
-    denoise = build_denoiser({"name": "nlm", "sigma": 0.05})
-    assert (denoise(noisy) - clean).square().mean() < 0.3 * (noisy - clean).square().mean()
-    flat = torch.full((1, 3, 20, 20), 0.4)
-    torch.testing.assert_close(denoise(flat), flat)
-
-
-def test_sum_of_squares() -> None:
-    residual = torch.arange(12.0).view(2, 1, 2, 3)
-    assert LOSSES["sum_of_squares"](residual, 0.0).item() == (residual**2).sum().item() / 4
-
-
-def trainer(**options) -> Trainer:
-    torch.manual_seed(0)
-    model = build_network({"name": "dncnn", "channels": 1, "depth": 2, "hidden": 3})
-    stages = make_schedule([{"loss": "sum_of_squares", "steps": 2, "lr": 1e-2}], 64)
-    return Trainer(model, lambda step: torch.ones(2, 1, 8, 8), stages, sigma=0.5, seed=0, **options)
-
-
-def test_noisy_samples_are_clipped() -> None:
-    seen = []
-    run = trainer(clip=True)
-    forward = run.f.forward
-    run.f.forward = lambda x: (seen.append(x), forward(x))[1]
-    run.step()
-    assert seen[0].min() >= 0
-    assert seen[0].max() == 1  # half of the noise is cut off where the image is 1
-    assert trainer().step() != trainer(clip=True).step()
-
-
-def test_weight_decay_is_in_the_gradient() -> None:
-    """Adam's first moment after one step is (1 - beta_1) (gradient + decay weights)."""
-    plain, decayed = trainer(), trainer(weight_decay=0.1)
-    weights = [p.detach().clone() for p in plain.model.parameters()]
-    plain.step()
-    decayed.step()
-    for weight, a, b in zip(weights, plain.model.parameters(), decayed.model.parameters(), strict=True):
-        change = decayed.optimizer.state[b]["exp_avg"] - plain.optimizer.state[a]["exp_avg"]
-        torch.testing.assert_close(change, 0.1 * 0.1 * weight, rtol=1e-4, atol=1e-6)

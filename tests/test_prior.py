@@ -3,8 +3,9 @@ import pytest
 import torch
 from conftest import BUNDLED, golden_network
 
-from lpn.networks import LPN, lpn_28
-from lpn.prior import METHODS, invert, log_prior
+from lpn.networks import LPN
+from lpn.networks.lpn_28 import Lpn28
+from lpn.prior import METHODS, invert, regulariser
 
 
 @pytest.fixture
@@ -13,12 +14,12 @@ def laplacian() -> tuple[LPN, dict[str, np.ndarray]]:
     return golden_network(path).double().requires_grad_(False), np.load(path)
 
 
-def test_published_laplacian_prior(laplacian) -> None:
+def test_published_laplacian_prior(laplacian: tuple[LPN, dict[str, np.ndarray]]) -> None:
     model, arrays = laplacian
     x = torch.tensor(arrays["grid_x"])[:, None]
     inversion = invert(model, x, tolerance=1e-9)
     assert inversion.converged.all()
-    prior = log_prior(model, x, inversion.y).numpy()
+    prior = regulariser(model, x, inversion.y).numpy()
     np.testing.assert_allclose(prior, arrays["grid_prior"], atol=1e-5)  # upstream's Adam stops about 1e-3 from y
 
 
@@ -30,7 +31,7 @@ def test_methods_agree(method: str, mnist_network: LPN) -> None:
     start = y + 0.01 * torch.randn(y.shape, generator=torch.Generator().manual_seed(0), dtype=y.dtype)
     inversion = invert(model, x, method, tolerance=1e-3, max_iterations=1000, start=start)
     assert inversion.converged.all()
-    torch.testing.assert_close(log_prior(model, x, inversion.y), log_prior(model, x, y), atol=1e-2, rtol=1e-3)
+    torch.testing.assert_close(regulariser(model, x, inversion.y), regulariser(model, x, y), atol=1e-2, rtol=1e-3)
 
 
 def test_inversion_recovers_the_preimage(mnist_network: LPN) -> None:
@@ -57,12 +58,12 @@ def test_unconverged_samples_are_reported(mnist_network: LPN) -> None:
     assert (inversion.residual > 1e-12).all()
 
 
-def test_f_is_the_proximal_operator_of_the_prior(laplacian) -> None:
+def test_f_is_the_proximal_operator_of_the_prior(laplacian: tuple[LPN, dict[str, np.ndarray]]) -> None:
     """f(x) minimises 1/2 (u - x)^2 + R(u) over the range of f, by exhaustive search."""
     model, _ = laplacian
     y = torch.linspace(-4, 4, 4001, dtype=torch.float64)[:, None]
     u = model(y)
-    prior = log_prior(model, u, y)
+    prior = regulariser(model, u, y)
     for x in torch.tensor([[-3.0], [-0.7], [0.2], [2.5]], dtype=torch.float64):
         best = u[((u[:, 0] - x) ** 2 / 2 + prior).argmin()]
         assert abs(best - model(x[None])[0]) < 2e-3
@@ -70,10 +71,15 @@ def test_f_is_the_proximal_operator_of_the_prior(laplacian) -> None:
 
 def test_prior_is_exact_for_a_quadratic() -> None:
     """psi = alpha ||x||^2 alone: f = 2 alpha x and R(x) = (1 / (4 alpha) - 1/2) ||x||^2."""
-    model = lpn_28(hidden=2, alpha=0.3).double().requires_grad_(False)
+    model = Lpn28(hidden=2, alpha=0.3).build().double().requires_grad_(False)
     for parameter in model.parameters():
         parameter.zero_()
     x = torch.rand(3, 1, 28, 28, dtype=torch.float64)
     inversion = invert(model, x, tolerance=1e-12)
     expected = (1 / (4 * 0.3) - 1 / 2) * x.flatten(1).square().sum(1)
-    torch.testing.assert_close(log_prior(model, x, inversion.y), expected)
+    torch.testing.assert_close(regulariser(model, x, inversion.y), expected)
+
+
+def test_unknown_methods_are_refused(mnist_network: LPN) -> None:
+    with pytest.raises(ValueError, match="unknown inversion method 'newton'; the known ones are: newton_cg"):
+        invert(mnist_network, torch.zeros(1, 1, 28, 28), "newton")

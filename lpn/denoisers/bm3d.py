@@ -1,30 +1,38 @@
 """BM3D, by its authors' package, whose licence allows non-commercial use only: an optional extra."""
 
-from collections.abc import Callable
+from types import ModuleType
 
 import numpy as np
 import torch
+from pydantic import Field, PositiveFloat
 from torch import Tensor
 
-from lpn.errors import UserError
+from lpn.denoisers._base import Denoiser
 
 
-def bm3d(sigma: float) -> Callable[[Tensor], Tensor]:
-    """Return BM3D for white noise of standard deviation `sigma` (Dabov et al. 2007), colour or grey.
+class BM3D(Denoiser):
+    """BM3D for white noise of standard deviation `sigma` (Dabov et al. 2007), colour or grey."""
 
-    Raises UserError where the package is missing.
-    """
+    sigma: PositiveFloat = Field(description="standard deviation of the noise, of images in [0, 1]")
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raise ValueError if the package bm3d is missing."""
+        _package()
+
+    def __call__(self, v: Tensor) -> Tensor:
+        """Return the denoised images, (N, C, H, W). Raises ValueError if the package bm3d is missing."""
+        package = _package()
+        function = package.bm3d_rgb if v.shape[1] == 3 else package.bm3d
+        images = [np.atleast_3d(function(image.transpose(1, 2, 0).squeeze(), self.sigma)) for image in v.cpu().numpy()]
+        return torch.stack([torch.from_numpy(image.transpose(2, 0, 1)) for image in images]).to(v)
+
+
+def _package() -> ModuleType:
     try:
-        import bm3d as package
+        import bm3d  # pyright: ignore[reportImplicitRelativeImport]
     except ImportError as error:
-        raise UserError(
-            "the method BM3D needs the package bm3d, whose licence is for non-commercial use: pip install --editable "
-            "'.[bm3d]', or remove the method from the config."
+        raise ValueError(
+            "BM3D needs the package bm3d, whose licence is for non-commercial use: pip install --editable '.[bm3d]', or "
+            "leave BM3D out"
         ) from error
-
-    def denoise(x: Tensor) -> Tensor:
-        function = package.bm3d_rgb if x.shape[1] == 3 else package.bm3d
-        images = [np.atleast_3d(function(image.transpose(1, 2, 0).squeeze(), sigma)) for image in x.cpu().numpy()]
-        return torch.stack([torch.from_numpy(image.transpose(2, 0, 1)) for image in images]).to(x)
-
-    return denoise
+    return bm3d

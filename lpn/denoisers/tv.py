@@ -1,29 +1,28 @@
 """Total variation, by scikit-image."""
 
-from collections.abc import Callable
-
 import torch
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from lpn.errors import UserError
+from lpn.denoisers._base import Denoiser
 
 
-def tv(weight: float, iterations: int = 100) -> Callable[[Tensor], Tensor]:
-    """Return the proximal operator of  weight sum ||grad x||_2,  isotropic and of each channel by itself (Chambolle 2004).
+class TV(Denoiser):
+    """The proximal operator of  weight sum ||grad x||_2,  isotropic and of each channel by itself.
 
-    Rudin, Osher, Fatemi 1992; `iterations` bounds the inner iterations, which end at a relative change of 1e-6:
-    after fewer, ADMM's residuals leap every so often. Raises UserError unless the weight is positive.
+    Rudin, Osher, Fatemi 1992, by the algorithm of Chambolle 2004. The inner iterations end at a relative change of 1e-6: if
+    they end earlier, ADMM's residuals leap every so often.
     """
-    from skimage.restoration import denoise_tv_chambolle
 
-    if not weight > 0:
-        raise UserError(f"config key 'prox.weight' is {weight}; it must be positive.")
+    weight: PositiveFloat = Field(description="weight of the total variation")
+    iterations: PositiveInt = Field(default=100, description="most inner iterations")
 
-    def denoise(x: Tensor) -> Tensor:
+    def __call__(self, v: Tensor) -> Tensor:
+        """Return the denoised images, (N, C, H, W)."""
+        from skimage.restoration import denoise_tv_chambolle
+
         images = [
-            denoise_tv_chambolle(image, weight, eps=1e-6, max_num_iter=iterations, channel_axis=0)
-            for image in x.cpu().numpy()
+            denoise_tv_chambolle(image, self.weight, eps=1e-6, max_num_iter=self.iterations, channel_axis=0)
+            for image in v.cpu().numpy()
         ]
-        return torch.stack([torch.from_numpy(image) for image in images]).to(x)
-
-    return denoise
+        return torch.stack([torch.from_numpy(image) for image in images]).to(v)

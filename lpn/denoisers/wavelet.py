@@ -1,29 +1,60 @@
 """Wavelet sparsity, by PyWavelets."""
 
-from collections.abc import Callable
+import warnings
 
 import torch
+from pydantic import Field, NonNegativeFloat, PositiveInt, field_validator
 from torch import Tensor
 
-from lpn.errors import UserError
+from lpn.denoisers._base import Denoiser
 
 
-def wavelet(weight: float, family: str = "db4", levels: int = 4) -> Callable[[Tensor], Tensor]:
-    """Return the proximal operator of  weight ||W x||_1,  W the details of an orthogonal wavelet transform.
+class Wavelet(Denoiser):
+    """The proximal operator of  weight ||W x||_1,  W the details of an orthogonal wavelet transform.
 
-    With periodic boundaries the transform is orthogonal where 2^levels divides both sides, and the prox is soft
-    thresholding of the detail coefficients by `weight` (Donoho and Johnstone 1994). Raises UserError for a family that is
-    unknown or not orthogonal.
+    With periodic boundaries the transform is orthogonal if 2^levels divides both sides, and the prox is soft thresholding of
+    the detail coefficients by `weight` (Donoho and Johnstone 1994).
     """
-    import pywt
 
-    if family not in pywt.wavelist(kind="discrete") or not pywt.Wavelet(family).orthogonal:
-        raise UserError(f"config key 'prox.family' is {family!r}, no orthogonal wavelet of PyWavelets, such as db4 or sym8.")
+    weight: NonNegativeFloat = Field(description="weight of the norm of the details")
+    family: str = Field(default="db4", description="orthogonal wavelet of PyWavelets, such as haar, db4 or sym8")
+    levels: PositiveInt | None = Field(
+        default=None, description="levels of the transform, 2^levels must divide the sides; none: as many as do, up to 4"
+    )
 
-    def denoise(x: Tensor) -> Tensor:
-        coarse, *details = pywt.wavedec2(x.cpu().numpy(), family, mode="periodization", level=levels)
-        shrunk = [tuple(pywt.threshold(part, weight, "soft") for part in level) for level in details]
-        restored = torch.from_numpy(pywt.waverec2([coarse, *shrunk], family, mode="periodization")).to(x)
-        return restored[..., : x.shape[-2], : x.shape[-1]]  # odd sides come back one longer
+    @field_validator("family")
+    @classmethod
+    def _is_orthogonal(cls, family: str) -> str:
+        import pywt
 
-    return denoise
+        known = pywt.wavelist(kind="discrete")  # pyright: ignore[reportAttributeAccessIssue]
+        if family not in known or not pywt.Wavelet(family).orthogonal:  # pyright: ignore[reportAttributeAccessIssue]
+            raise ValueError(f"{family!r} is no orthogonal wavelet of PyWavelets, such as db4 or sym8")
+        return family
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raise ValueError if 2^levels does not divide the sides of images of shape (C, H, W)."""
+        self._levels(shape)
+
+    def __call__(self, v: Tensor) -> Tensor:
+        """Return the denoised images, (N, C, H, W). Raises ValueError if `check` does."""
+        import pywt
+
+        levels = self._levels(v.shape[1:])
+        with warnings.catch_warnings():  # many levels of a small image wrap around the border, and are still orthogonal
+            warnings.filterwarnings("ignore", "Level value of .* is too high", UserWarning)
+            coarse, *details = pywt.wavedec2(v.cpu().numpy(), self.family, mode="periodization", level=levels)
+        shrunk = [tuple(pywt.threshold(part, self.weight, "soft") for part in level) for level in details]
+        return torch.from_numpy(pywt.waverec2([coarse, *shrunk], self.family, mode="periodization")).to(v)
+
+    def _levels(self, shape: tuple[int, ...]) -> int:
+        """Return the number of levels for images of shape (C, H, W)."""
+        _, height, width = shape
+        most = next(level for level in range(4, -1, -1) if height % 2**level == width % 2**level == 0)
+        levels = max(most, 1) if self.levels is None else self.levels
+        if height % 2**levels or width % 2**levels:
+            raise ValueError(
+                f"wavelets of {levels} levels need sides that are multiples of {2**levels}, not {height} x {width}. Crop "
+                "the images, or ask for fewer levels"
+            )
+        return levels

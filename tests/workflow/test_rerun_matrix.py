@@ -24,21 +24,28 @@ import psutil
 import pytest
 import yaml
 
-from .conftest import TINY, Project, kill_tree
+from .conftest import TINY, Project, kill_tree, prepared
 
 TRAIN = {name: f"Training {name}" for name in TINY["models"]}
 LPNS = [name for name in TINY["models"] if name != "dncnn"]
 CERTIFY = {name: f"Certifying that {name} is a proximal operator" for name in LPNS}
 CURVES = {name: f"Evaluating the prox, potential and prior of {name}" for name in ("laplacian_l2", "laplacian_pm")}
 PRIOR = {"Evaluating the prior that mnist learned, gaussian"}
-LAPLACIAN_FIGURE = {"Drawing the Laplacian figure, compact"}
-GRID, VIOLIN = {"Drawing the MNIST grid figure, gaussian"}, {"Drawing the MNIST violin figure, gaussian"}
+FIGURE = {
+    name: f"Drawing the figure {name}"
+    for name in (
+        *("laplacian_compact", "mnist_gaussian_grid", "mnist_gaussian_violin"),
+        *("deblur_comparison", "deblur_convergence"),
+    )
+}
+COMPACT = {FIGURE["laplacian_compact"]}
+GRID, VIOLIN = {FIGURE["mnist_gaussian_grid"]}, {FIGURE["mnist_gaussian_violin"]}
 TABLE = {name: f"Making the table {name}" for name in ("certificates", "laplacian", "mnist", "deblurring", "published")}
 MEASURE = {
     f"Measuring {part} of deblur, part {i}" for part, i in (("test images", 0), ("test images", 1), ("validation images", 0))
 }
 TUNE = {*(f"Tuning tv for deblur, row {i} of the grid" for i in range(2)), "Choosing the parameters of tv for deblur"}
-COMPARISON, CONVERGENCE = "Drawing the comparison figure of deblur", "Drawing the convergence figure of deblur"
+PREPARE = {f"Preparing the data set {prepared(name)}" for name in ("celeba", "mnist", "photographs")}
 
 
 def reconstruct(*methods: str) -> set[str]:
@@ -46,15 +53,16 @@ def reconstruct(*methods: str) -> set[str]:
     return {f"Reconstructing deblur by {method}, part {part}" for method in methods for part in range(2)}
 
 
-LAPLACIAN_RESULTS = {*CURVES.values(), *LAPLACIAN_FIGURE, TABLE["laplacian"], TABLE["published"]}
-MNIST_RESULTS = {*PRIOR, *GRID, *VIOLIN, TABLE["mnist"], TABLE["published"]}
-INVERSE_SHOWN = {COMPARISON, CONVERGENCE, TABLE["deblurring"]}
-RECONSTRUCT = reconstruct("observation", "tv", "lpn", "dncnn")
-INVERSE_RESULTS = RECONSTRUCT | INVERSE_SHOWN
+SHOWN = {FIGURE["deblur_comparison"], FIGURE["deblur_convergence"], TABLE["deblurring"]}
+CURVE_RESULTS = {*CURVES.values(), *COMPACT, TABLE["laplacian"], TABLE["published"]}
+PRIOR_RESULTS = {*PRIOR, *GRID, *VIOLIN, TABLE["mnist"], TABLE["published"]}
+RECONSTRUCT = reconstruct("observation", "tv", "lpn", "dncnn", "plug_in")
 CERTIFICATES = {*CERTIFY.values(), TABLE["certificates"]}
-RESULTS = LAPLACIAN_RESULTS | MNIST_RESULTS
+RESULTS = CURVE_RESULTS | PRIOR_RESULTS
 PROVENANCE = "Recording what made the results"  # after any other job
-EVERYTHING = {*TRAIN.values(), *CERTIFICATES, *RESULTS, *TUNE, *INVERSE_RESULTS}
+OF_FACES = {CERTIFY["faces"], TABLE["certificates"]} | reconstruct("lpn") | SHOWN
+OF_MNIST = {CERTIFY["mnist"], TABLE["certificates"]} | PRIOR_RESULTS
+OF_SCALARS = {CERTIFY["laplacian_l2"], CERTIFY["laplacian_pm"], TABLE["certificates"]} | CURVE_RESULTS
 
 
 def replace(path: str, old: str, new: str) -> Callable[[Path], None]:
@@ -85,90 +93,130 @@ def setting(*keys: str | int, value: object) -> Callable[[Path], None]:
 
 def notebook_cell(folder: Path) -> None:
     """Change one line of code in a notebook."""
-    path = folder / "workflow/notebooks/mnist_violin.ipynb"
+    path = folder / "workflow/notebooks/prior_violin.ipynb"
     notebook = json.loads(path.read_text())
-    notebook["cells"][2]["source"] = [*notebook["cells"][2]["source"], "\nvalues = values + 0"]
+    cell = next(cell for cell in reversed(notebook["cells"]) if cell["cell_type"] == "code")
+    cell["source"] = [*cell["source"], "\nlabel = label + ''"]
     path.write_text(json.dumps(notebook))
 
 
+def new_file(path: str, text: str) -> Callable[[Path], None]:
+    """Return an edit that adds a file."""
+    return lambda folder: (folder / path).write_text(text) and None
+
+
+# what an edit touches, and the jobs that run again
 EDITS = {
     "nothing": (lambda folder: None, set()),
-    "comment": (replace("lpn/networks.py", "import torch\n", "import torch  # the tensor library\n"), set()),
-    "docstring": (replace("lpn/networks.py", '"""Return psi(x)', '"""Return the potential psi(x)'), set()),
-    "network": (replace("lpn/networks.py", "self.lin[1:]]", "list(self.lin)[1:]]"), EVERYTHING),
+    # nothing that can change a result
+    "comment": (replace("lpn/networks/_icnn.py", "import torch\n", "import torch  # the tensor library\n"), set()),
+    "docstring": (replace("lpn/networks/_icnn.py", '"""Return psi(x)', '"""Return the potential psi(x)'), set()),
+    "docstring of the package": (replace("lpn/__init__.py", '"""Learned', '"""The learned'), set()),
+    "annotation": (replace("lpn/cg.py", "max_iterations: int = 30", "max_iterations: float = 30"), set()),
+    "formatting": (replace("lpn/seeds.py", "return np.random", "return  np.random"), set()),
+    "word of an error": (replace("lpn/errors.py", "no space left", "no room left"), set()),
+    "word of a damaged file": (replace("lpn/checkpoints.py", "truncated or", "cut off or"), set()),
+    "help of an option": (replace("scripts/_cli.py", "CPU threads", "threads of the CPU"), set()),
+    "meaning of a setting": (replace("lpn/operators/blur.py", "description=\"", "description=\"new: "), set()),
+    "new operator": (
+        new_file("lpn/operators/mine.py", "from lpn.operators import OperatorSettings\n\n\nclass Mine(OperatorSettings): ...\n"),
+        set(),
+    ),
+    "operator that nothing uses": (replace("lpn/operators/tomography.py", "0.5", "0.25"), set()),
+    "log_every": (setting("models", "mnist", "logging", "every", value=7), set()),
+    "validation images": (setting("models", "mnist", "logging", "validation_images", value=3), set()),
+    "unused method": (setting("methods", "unused", value=TINY["methods"]["tv"] | {"title": "Unused"}), set()),
+    "data source": (setting("mirrors", value=["elsewhere"]), {f"Preparing the data set {prepared('celeba')}"}),
+    # code
+    "network": (
+        replace("lpn/networks/_icnn.py", "self.lin[1:]]", "list(self.lin)[1:]]"),
+        {TRAIN[name] for name in LPNS} | CERTIFICATES | RESULTS | reconstruct("lpn") | SHOWN,
+    ),
+    "one network": (replace("lpn/networks/dncnn.py", "pairwise", "pairwise"), set()),
     "training": (
-        replace("lpn/training.py", "self.step_count += 1", "self.step_count += 1 * 1"),
-        {*TRAIN.values()} | CERTIFICATES | RESULTS | reconstruct("lpn", "dncnn") | INVERSE_SHOWN,
+        replace("lpn/training/trainer.py", "self.step_count += 1", "self.step_count += 1 * 1"),
+        {*TRAIN.values()} | CERTIFICATES | RESULTS | reconstruct("lpn", "dncnn") | SHOWN,
+    ),
+    "loss": (
+        replace("lpn/losses/l1.py", "residual.abs().mean()", "residual.abs().mean() * 1"),
+        {TRAIN["mnist"], TRAIN["faces"]} | OF_MNIST | OF_FACES,
+    ),
+    "augmentation": (
+        replace("lpn/augmentations/flips.py", "draws.integers(4", "draws.integers(2 * 2"),
+        {TRAIN["faces"]} | OF_FACES,
     ),
     "prior": (
         replace("lpn/prior.py", "square().sum(1) / 2", "square().sum(1) * 0.5"),
-        CERTIFICATES | RESULTS | reconstruct("lpn") | INVERSE_SHOWN,
+        CERTIFICATES | RESULTS | reconstruct("lpn") | SHOWN,
     ),
     "certificate": (
         replace("lpn/certificate.py", "1e-3 * noise", "2e-3 * noise"),
-        CERTIFICATES | RESULTS | reconstruct("lpn") | INVERSE_SHOWN,  # nothing uses a network before its certificate
+        CERTIFICATES | RESULTS | reconstruct("lpn") | SHOWN,  # nothing uses a network before its certificate
     ),
-    "solver": (replace("lpn/solvers.py", "0.99 * limit", "0.98 * limit"), TUNE | INVERSE_RESULTS),
+    "solver's default": (
+        replace("lpn/solvers/pgd.py", "0.99 / ", "0.98 / "),
+        reconstruct("dncnn", "plug_in") | SHOWN,
+    ),
     "operator": (
-        replace("lpn/operators.py", "radius = max(5, int(3 * sigma)) // 2", "radius = max(5, int(4 * sigma)) // 2"),
-        MEASURE | TUNE | INVERSE_RESULTS,
+        replace("lpn/operators/_kernels.py", "max(5, int(3 * sigma)) // 2", "max(5, int(4 * sigma)) // 2"),
+        MEASURE | TUNE | RECONSTRUCT | SHOWN,
     ),
-    "method": (
-        setting("inverse", "methods", "lpn", "iterations", value=3),
-        reconstruct("lpn") | INVERSE_SHOWN,
+    "denoiser": (
+        replace("lpn/denoisers/tv.py", "eps=1e-6", "eps=2e-6"),
+        TUNE | reconstruct("tv") | SHOWN,
     ),
-    "title of a method": (
-        setting("inverse", "methods", "lpn", "title", value="Ours"),
-        {COMPARISON, CONVERGENCE, TABLE["deblurring"]},
+    "plug-in": (replace("config/median.py", "(1, 1, self.size", "(1, 1, 1 * self.size"), reconstruct("plug_in") | SHOWN),
+    "data set": (
+        replace("lpn/data/celeba.py", "slice(100, 120)", "slice(100, 100 + 20)"),
+        {f"Preparing the data set {prepared('celeba')}", TRAIN["faces"]} | OF_FACES | MEASURE | TUNE | RECONSTRUCT,
     ),
+    "perturbation": (replace("lpn/perturb.py", "(0, 0, level, level)", "[0, 0, level, level]"), PRIOR_RESULTS),
+    "notebook": (notebook_cell, VIOLIN),
+    "figures": (replace("lpn/figures.py", "2.3 *", "2.4 *"), set(FIGURE.values())),
+    "tables": (replace("lpn/tables.py", "std(ddof=0)", "std(ddof=1)"), {*TABLE.values(), *FIGURE.values()}),
+    # settings
+    "method": (setting("methods", "lpn", "iterations", value=3), reconstruct("lpn") | SHOWN),
+    "title of a method": (setting("methods", "lpn", "title", value="Ours"), SHOWN),
+    "title of an experiment": (setting("experiments", "deblur", "title", value="Faces"), SHOWN),
     "grid search": (
-        setting("inverse", "methods", "tv", "tune", "prox.weight", value=[0.05, 0.2]),
-        {"Tuning tv for deblur, row 1 of the grid", "Choosing the parameters of tv for deblur"}
-        | reconstruct("tv")
-        | INVERSE_SHOWN,
+        setting("methods", "tv", "tune", "prox.weight", value=[0.05, 0.2]),
+        {"Tuning tv for deblur, row 1 of the grid", "Choosing the parameters of tv for deblur"} | reconstruct("tv") | SHOWN,
     ),
     "noise of the measurements": (
-        setting("inverse", "experiments", "deblur", "noise", value=0.03),
-        MEASURE | TUNE | INVERSE_RESULTS,
+        setting("experiments", "deblur", "noise", value=0.03),
+        MEASURE | TUNE | RECONSTRUCT | SHOWN,
     ),
     "unconstrained denoiser": (
         setting("models", "dncnn", "phases", 0, "steps", value=4),
-        {TRAIN["dncnn"]} | reconstruct("dncnn") | INVERSE_SHOWN,
+        {TRAIN["dncnn"]} | reconstruct("dncnn") | SHOWN,
     ),
     "imported model": (
-        setting("models", "faces", "source", value="results/tiny/models/mnist/model.pt"),
-        {"Importing faces", CERTIFY["faces"], TABLE["certificates"]} | reconstruct("lpn") | INVERSE_SHOWN,
+        setting("models", "faces", "source", value="../results/tiny/models/mnist/model.pt"),
+        {"Importing faces"} | OF_FACES,
     ),
-    "perturbation": (replace("lpn/perturb.py", "(0, 0, level, level)", "[0, 0, level, level]"), MNIST_RESULTS),
-    "notebook": (notebook_cell, VIOLIN),
-    "table": (replace("scripts/make_table.py", "std(ddof=0)", "std(ddof=1)"), set(TABLE.values())),
     "published value": (
         replace("config/published.yaml", "published: 3.4", "published: 3.5"),
         {TABLE["published"], TABLE["deblurring"]},
     ),
-    "Laplacian grid": (setting("laplacian", "grid", "points", value=31), LAPLACIAN_RESULTS),
-    "MNIST levels": (setting("mnist", "perturbations", "gaussian", "levels", value=[0, 0.2]), MNIST_RESULTS),
-    "range of errors": (setting("laplacian", "shown", value=1.0), LAPLACIAN_FIGURE | {TABLE["laplacian"]}),
-    "shown rows": (setting("mnist", "perturbations", "gaussian", "rows", value=[1]), GRID | VIOLIN),
-    "MNIST learning rate": (
+    "grid of curves": (setting("curves", "laplacian", "grid", "points", value=31), CURVE_RESULTS),
+    "levels": (setting("priors", "mnist", "perturbations", "gaussian", "levels", value=[0, 0.2]), PRIOR_RESULTS),
+    "range of errors": (setting("curves", "laplacian", "shown", value=1.0), COMPACT | {TABLE["laplacian"]}),
+    "shown rows": (setting("priors", "mnist", "perturbations", "gaussian", "rows", value=[1]), GRID),
+    "learning rate": (
         setting("models", "mnist", "phases", 0, "lr", value=2e-3),
-        {TRAIN["mnist"], CERTIFY["mnist"], TABLE["certificates"]} | MNIST_RESULTS,
+        {TRAIN["mnist"]} | OF_MNIST,
     ),
     "swapped values": (
-        setting("certificate", value={"points": 5, "lanczos_steps": 4, "inversion_tolerance": 1e-3, "seed": 0}),
-        CERTIFICATES | RESULTS | reconstruct("lpn") | INVERSE_SHOWN,
+        setting("certificate", value={"points": 5, "lanczos_steps": 4}),
+        CERTIFICATES | RESULTS | reconstruct("lpn") | SHOWN,
     ),
-    "data source": (setting("data", "mirrors", value=["elsewhere"]), set()),
-    "last Laplacian model": (
-        setting("models", "laplacian_pm", "phases", 0, "gamma", value=[0.4]),
-        {TRAIN["laplacian_pm"], CERTIFY["laplacian_pm"], TABLE["certificates"]}
-        | LAPLACIAN_RESULTS - {CURVES["laplacian_l2"]},
+    "last scalar model": (
+        setting("models", "laplacian_pm", "phases", 0, "loss", "gamma", value=[0.4]),
+        {TRAIN["laplacian_pm"]} | OF_SCALARS - {CERTIFY["laplacian_l2"], CURVES["laplacian_l2"]},
     ),
-    "first Laplacian model": (
+    "first scalar model": (
         setting("models", "laplacian_l2", "sigma", value=0.9),
-        {TRAIN["laplacian_l2"], TRAIN["laplacian_pm"], CERTIFY["laplacian_l2"], CERTIFY["laplacian_pm"]}
-        | {TABLE["certificates"]}
-        | LAPLACIAN_RESULTS,
+        {TRAIN["laplacian_l2"], TRAIN["laplacian_pm"]} | OF_SCALARS,
     ),
 }
 
@@ -188,11 +236,11 @@ def test_exactly_the_dependent_jobs_rerun(finished: Project, name: str) -> None:
 
 
 def test_other_metrics_redraw_the_figure_that_prints_them(finished: Project) -> None:
-    path = finished.folder / "results/tiny/inverse/deblur/lpn/0.csv"
+    path = finished.folder / "results/tiny/experiments/deblur/lpn/0.csv"
     original = path.read_bytes()
     try:
         path.write_bytes(original.replace(b"psnr", b"PSNR"))
-        assert finished.planned() == {COMPARISON, TABLE["deblurring"], PROVENANCE}
+        assert finished.planned() == {FIGURE["deblur_comparison"], TABLE["deblurring"], PROVENANCE}
     finally:
         path.write_bytes(original)
 
@@ -222,16 +270,16 @@ def test_every_artifact_is_there_and_labelled(finished: Project) -> None:
     priors = pd.read_csv(results / "tables/mnist.csv")
     assert (priors["inversion_residual"] < 1e-3).all()
     deblurring = pd.read_csv(results / "tables/deblurring.csv")
-    assert list(deblurring["method"]) == ["Observed", "TV", "DnCNN", "LPN"]
+    assert list(deblurring["method"]) == ["Observed", "TV", "Median", "DnCNN", "LPN"]
     assert set(deblurring["images"]) == {3}
     assert np.isfinite(deblurring[["psnr_mean", "psnr_std", "ssim_mean", "ssim_std"]]).all(axis=None)
-    curve = pd.read_csv(results / "inverse/deblur/lpn/0_iterations.csv")
+    curve = pd.read_csv(results / "experiments/deblur/lpn/0_iterations.csv")
     assert {"psnr", "ssim", "primal", "dual", "data_term", "regulariser", "objective"} <= set(curve.columns)
-    assert "objective" not in pd.read_csv(results / "inverse/deblur/dncnn/0_iterations.csv").columns
+    assert "objective" not in pd.read_csv(results / "experiments/deblur/dncnn/0_iterations.csv").columns
     logs = finished.folder / "logs/tiny"
     assert (logs / "train/mnist.log").read_text()
     jobs = {"train": 5, "certify": 4, "curves": 2, "prior": 1, "figures": 5, "tables": 5}
-    jobs |= {"measure": 3, "tune": 2, "choose": 1, "reconstruct": 8}
+    jobs |= {"measure": 3, "tune": 2, "choose": 1, "reconstruct": 10}
     jobs |= {"prepare_data": 1}
     assert len(list((logs / "benchmarks").iterdir())) == sum(jobs.values())
     assert_provenance(results / "provenance", sum(jobs.values()))

@@ -1,17 +1,18 @@
 rule train:
     input:
-        data=lambda wildcards: prepared_data(wildcards.model),
-        init=init_model,
+        data=lambda wildcards: PLAN.model_data(wildcards.model),
+        init=lambda wildcards: PLAN.init_model(wildcards.model),
     output:
         model=OUT / "models/{model}/model.pt",
         config=OUT / "models/{model}/model_config.json",
+        made=OUT / "models/{model}/made_with.json",
         log=OUT / "models/{model}/training.csv",
     log:
         LOGS / "train/{model}.log",
     benchmark:
         LOGS / "benchmarks/train_{model}.tsv"
     wildcard_constraints:
-        model="|".join(map(re.escape, TRAINED)) or "none",
+        model="|".join(map(re.escape, PLAN.trained)) or "none",
     priority: 1  # long jobs first
     conda:
         "../../environment.yml"
@@ -21,22 +22,27 @@ rule train:
         mem_mb=per_attempt(8000),
         runtime=per_attempt(480),
     params:
-        spec=model_spec,
-        code=fingerprint("scripts/train.py"),
-        checkpoints=checkpoint_folder,
+        spec=lambda wildcards: canonical(PLAN.training_settings(wildcards.model)),
+        code=lambda wildcards: PLAN.code("train", PLAN.training_settings(wildcards.model)),
+        # functions of the output, so that they rerun nothing: what is logged, and where a state is kept
+        logging=lambda wildcards, output: canonical(PLAN.models[wildcards.model]["logging"]),
+        checkpoints=lambda wildcards, output: LAYOUT.checkpoints(
+            wildcards.model, PLAN.code("train", PLAN.training_settings(wildcards.model))
+        ),
         data=lambda wildcards, input: data_option(input.data),
         init=lambda wildcards, input: option("init", input.init),
     message:
         "Training {wildcards.model}"
     # exec: a cluster's SIGTERM would end a shell at once, then Snakemake, and the training before it has saved its state
     shell:
-        "exec python scripts/launch.py --gpus {resources.gpu} --processes {resources.gpu} scripts/train.py --spec {params.spec:q} {params.data} {params.init} --output {output.model:q} "
+        "exec python scripts/launch.py --gpus {resources.gpu} --processes {resources.gpu} scripts/train.py "
+        "--spec {params.spec:q} --logging {params.logging:q} {params.data} {params.init} --output {output.model:q} "
         "--log {output.log:q} --checkpoints {params.checkpoints:q} --threads {threads} > {log:q} 2>&1"
 
 
 rule import_model:
     input:
-        import_file,
+        lambda wildcards: PLAN.import_file(wildcards.model),
     output:
         model=OUT / "models/{model}/model.pt",
         config=OUT / "models/{model}/model_config.json",
@@ -45,7 +51,7 @@ rule import_model:
     benchmark:
         LOGS / "benchmarks/import_{model}.tsv"
     wildcard_constraints:
-        model="|".join(map(re.escape, IMPORTED)) or "none",
+        model="|".join(map(re.escape, PLAN.imported)) or "none",
     priority: 2  # what is missing or does not fit shows before any training
     conda:
         "../../environment.yml"
@@ -53,8 +59,8 @@ rule import_model:
         mem_mb=4000,
         runtime=60,
     params:
-        spec=import_spec,
-        code=fingerprint("scripts/import_model.py"),
+        spec=lambda wildcards: canonical(PLAN.import_settings(wildcards.model)),
+        code=lambda wildcards: PLAN.code("import_model", PLAN.import_settings(wildcards.model)),
     message:
         "Importing {wildcards.model}"
     shell:
@@ -65,7 +71,7 @@ rule certify:
     input:
         model=OUT / "models/{model}/model.pt",
         config=OUT / "models/{model}/model_config.json",
-        data=lambda wildcards: prepared_data(wildcards.model),
+        data=lambda wildcards: PLAN.model_data(wildcards.model),
     output:
         OUT / "certificates/{model}.json",
     log:
@@ -76,15 +82,16 @@ rule certify:
         "../../environment.yml"
     threads: 1
     resources:
-        gpu=lambda wildcards: 1 if prepared_data(wildcards.model) else 0,
+        gpu=lambda wildcards: 1 if PLAN.model_data(wildcards.model) else 0,
         mem_mb=per_attempt(8000),
         runtime=per_attempt(120),
     params:
-        spec=certificate_spec,
-        code=fingerprint("scripts/certify.py"),
+        spec=lambda wildcards: canonical(PLAN.certificate_settings(wildcards.model)),
+        code=lambda wildcards: PLAN.code("certify", model=wildcards.model),
         data=lambda wildcards, input: data_option(input.data),
     message:
         "Certifying that {wildcards.model} is a proximal operator"
     shell:
-        "python scripts/launch.py --gpus {resources.gpu} scripts/certify.py --spec {params.spec:q} --model {input.model:q} {params.data} --output {output:q} "
-        "--threads {threads} > {log:q} 2>&1"
+        "python scripts/launch.py --gpus {resources.gpu} scripts/certify.py --spec {params.spec:q} "
+        "--name {wildcards.model:q} --model {input.model:q} {params.data} --output {output:q} --threads {threads} "
+        "> {log:q} 2>&1"

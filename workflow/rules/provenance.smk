@@ -1,9 +1,9 @@
 # What made the results, written after the last of them. The configuration is a param that depends on the output, so that
-# it reruns nothing by itself: what a new value changes, the jobs that it belongs to make anew, and then this record.
+# it reruns nothing by itself: what a new value changes, the jobs that it belongs to make again, and then this record.
 rule provenance:
     input:
         results=[rules.figures.input, rules.tables.input],
-        data=[prepared_files(data) for data in used_data()],
+        data=[file for data in config["data"] for file in PLAN.data_files(data)],
     output:
         OUT / "provenance/provenance.json",
         OUT / "provenance/config.yaml",
@@ -27,7 +27,7 @@ rule provenance:
         config=lambda wildcards, output: canonical(config),
         logs=lambda wildcards, output: LOGS,
         folder=lambda wildcards, output: Path(output[0]).parent,
-        code=fingerprint("scripts/provenance.py"),
+        code=PLAN.code("provenance"),
     message:
         "Recording what made the results"
     shell:

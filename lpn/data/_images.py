@@ -1,0 +1,68 @@
+"""Files of images: listing, decoding, counting."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from lpn.errors import UserError
+
+SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
+
+
+def check_count(title: str, found: int, count: int | None, place: Path) -> None:
+    """Raise UserError if `place` has another number of training images than `count`, unless that is None."""
+    if count is not None and found != count:
+        raise UserError(
+            f"{place} has {found} training images of {title}, not {count}. Place the missing ones, or set 'count' of this "
+            "data set to null to use what is there."
+        )
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Return the images of a folder in the order of their names, and print which other files it has.
+
+    Raises UserError if there is none.
+    """
+    visible = sorted(folder.glob("[!.]*"))
+    files = [path for path in visible if path.suffix.lower() in SUFFIXES]
+    if not files:
+        raise UserError(f"{folder} is missing or holds no image ({', '.join(SUFFIXES)}). Place the images there.")
+    if others := [path.name for path in visible if path not in files]:
+        print(f"note: {folder} also holds {', '.join(others)}: not used, only {', '.join(SUFFIXES)} are.")
+    return files
+
+
+def read_image(path: Path, grey: bool) -> np.ndarray:
+    """Decode an image of 8 bits a channel as uint8 (1, H, W) (colours by the luma of ITU-R 601) or (3, H, W).
+
+    It is turned as its EXIF data say. Raises UserError if it is damaged, or something of it would get lost.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as image:
+            stored = str(getattr(image, "tile", ""))  # Pillow reads colours of 16 bits a channel as 8 and calls them RGB
+            image.load()
+            mode = image.mode
+            pixels = np.asarray(ImageOps.exif_transpose(image).convert("L" if grey else "RGB"))
+    except (OSError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path} is truncated, no image or too large ({error}). Fetch it again, or reduce it.") from error
+    if mode.startswith(("I", "F")) or ";16" in stored:
+        raise UserError(f"{path} has 16 or more bits a channel (mode {mode}), not 8. Convert it, or fetch the original.")
+    if mode in ("LA", "RGBA", "PA", "La", "RGBa") or "transparency" in image.info:
+        raise UserError(
+            f"{path} has an alpha channel (mode {mode}), which would get lost. Convert it, or fetch the original."
+        )
+    if mode not in ("RGB", "P", *(("L", "1") if grey else ())):
+        raise UserError(f"{path} is of mode {mode}, but {'grey or ' * grey}RGB is needed. Convert it, or remove it.")
+    return np.ascontiguousarray(np.atleast_3d(pixels).transpose(2, 0, 1))
+
+
+def pixel_digest(images: Iterable[np.ndarray]) -> str:
+    """Return the SHA-256 over the shape (three little-endian int64) and the pixels of each image (C, H, W), in order."""
+    digest = hashlib.sha256()
+    for image in images:
+        digest.update(np.array(image.shape).astype("<i8").tobytes() + image.tobytes())
+    return digest.hexdigest()

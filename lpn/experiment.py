@@ -1,0 +1,254 @@
+"""Reconstruction of images by a method, its record, and the search for the method's parameters. No files."""
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import torch
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
+from torch import Tensor
+
+from lpn.denoisers import Denoiser, Prox, as_prox
+from lpn.denoisers.learned import Learned
+from lpn.measurements import Measurement
+from lpn.metrics import check_border, psnr, ssim
+from lpn.networks import Network, network_settings
+from lpn.operators import LinearOperator
+from lpn.settings import Choice, Settings, sentences
+from lpn.solvers import Iterate, Problem, Solver, solve, until
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PARTS = ("solver", "prox", "scale", "iterations")  # a method has all of them, or none
+
+
+class DivergenceError(ValueError):
+    """An iterate is not finite: the method's parameters do not fit."""
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"must be a finite number, not {value!r}")
+    return value
+
+
+Number = Annotated[int | float, BeforeValidator(_number)]
+Point = dict[str, Number]  # settings of a method by their paths, e.g. {"solver.rho": 0.1, "prox.weight": 0.02}
+
+
+class Method(Settings):
+    """How images are reconstructed: by a solver with a denoiser. Without them it is the observed image that is shown."""
+
+    title: str = Field("", description="name in tables and figures")
+    solver: Annotated[Solver, Choice("solver")] | None = Field(None, description="the algorithm")
+    prox: Annotated[Denoiser, Choice("prox")] | None = Field(None, description="the denoiser")
+    scale: PositiveFloat | None = Field(None, description="s in the data term s ||A x - y||^2")
+    iterations: PositiveInt | None = Field(None, description="number of iterations, the most with 'stop'")
+    stop: PositiveFloat | None = Field(
+        None, description="ends once both residuals of every image are at most this times their largest"
+    )
+    tune: dict[str, Annotated[list[Number], Field(min_length=1)]] | None = Field(
+        None, description="values to search, by the path of the setting, e.g. {prox.weight: [0.1, 0.2]}", min_length=1
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Method":
+        missing = [name for name in PARTS if getattr(self, name) is None]
+        if 0 < len(missing) < len(PARTS):
+            raise ValueError(f"lacks {', '.join(missing)}: a method needs {', '.join(PARTS)}, or none of them to show the "
+                             "observed image")  # fmt: skip
+        if missing and (extra := [name for name in ("stop", "tune") if getattr(self, name) is not None]):
+            raise ValueError(f"{' and '.join(extra)} need a solver")
+        for path, values in (self.tune or {}).items():
+            for value in values:
+                try:
+                    self.at({path: value})
+                except ValidationError as error:
+                    raise ValueError(f"tune: {path} can't be {value:g}: {' '.join(sentences(error))}") from error
+                except ValueError as error:
+                    raise ValueError(f"tune: {error}") from error
+        return self
+
+    def at(self, point: Mapping[str, float]) -> "Method":
+        """Return the method with the settings of a point, and no search.
+
+        Raises ValueError for a path that leads to no setting, and pydantic's ValidationError for a value out of range.
+        """
+        method: Settings = self.model_copy(update={"tune": None})
+        for path, value in point.items():
+            method = _replaced(method, path.split("."), value, path)
+        assert isinstance(method, Method)
+        return method
+
+    def rows(self) -> list[list[Point]]:
+        """Return the points of the grid of `tune` by rows: those of a value of its first key. None without a search."""
+        if self.tune is None:
+            return []
+        first, *others = [[(path, value) for value in values] for path, values in self.tune.items()]
+        return [[dict(point) for point in itertools.product([choice], *others)] for choice in first]
+
+    def algorithm(self) -> tuple[Solver, Denoiser, float, int]:
+        """Return the solver, the denoiser, the scale and the iterations. Raises ValueError if the method has none."""
+        if self.solver is None or self.prox is None or self.scale is None or self.iterations is None:
+            raise ValueError("the method shows the observed image: it has no solver")
+        return self.solver, self.prox, self.scale, self.iterations
+
+
+def _replaced(settings: Settings, path: list[str], value: float, whole: str) -> Settings:
+    """Return settings, validated, with another value at a path."""
+    name, *rest = path
+    current = getattr(settings, name, None) if name in type(settings).model_fields else None
+    if name not in type(settings).model_fields or (rest and not isinstance(current, Settings)):
+        raise ValueError(f"{whole} is no setting of the method")
+    new = _replaced(current, rest, value, whole) if isinstance(current, Settings) and rest else value
+    given = {key: getattr(settings, key) for key in settings.model_fields_set}
+    return type(settings).model_validate({**given, name: new})
+
+
+class Scores(Settings):
+    """How reconstructions are compared with the truth."""
+
+    clip: bool = Field(description="whether images are clipped to [0, 1] first")
+    border: NonNegativeInt = Field(0, description="pixels at each side that don't count")
+    channelwise: bool = Field(False, description="whether the PSNR is the mean of the PSNRs of the channels")
+
+    def clipped(self, images: Tensor) -> Tensor:
+        """Return images, clipped to [0, 1] if the settings say so."""
+        return images.clamp(0, 1) if self.clip else images
+
+    def psnr(self, images: Tensor, truth: np.ndarray) -> np.ndarray:
+        """Return the PSNR in dB of images (N, C, H, W), (N,)."""
+        return psnr(images.float().cpu().numpy(), truth, self.channelwise, self.border)
+
+    def ssim(self, images: Tensor, truth: np.ndarray) -> np.ndarray:
+        """Return the SSIM of images (N, C, H, W), (N,)."""
+        return ssim(images.float().cpu().numpy(), truth, self.border)
+
+
+def make_prox(
+    denoiser: Denoiser, shape: tuple[int, ...], device: torch.device | str = "cpu", network: Network | None = None
+) -> Prox:
+    """Return a denoiser of images of shape (C, H, W) as a function; `network` is that of a learned one.
+
+    Raises ValueError if they don't fit the images, or each other.
+    """
+    if isinstance(denoiser, Learned):
+        if network is None:
+            raise ValueError(f"the denoiser is the network {denoiser.model!r}, which must be given")
+        denoiser.check_network(network_settings(network.config), shape)
+        return denoiser.prox(network, shape, torch.device(device))
+    if network is not None:
+        raise ValueError(f"the denoiser {denoiser.name} is no network, but one is given")
+    denoiser.check(shape)
+    return as_prox(denoiser)
+
+
+def iterates(method: Method, problem: Problem, prox: Prox, start: Tensor) -> Iterator[Iterate]:
+    """Yield the iterates of a method from the start (N, C, H, W).
+
+    Raises ValueError as its solver does, and DivergenceError once an iterate is not finite.
+    """
+    solver, _, _, most = method.algorithm()
+    found = solve(solver, problem, prox, start)
+    found = until(found, method.stop) if method.stop else found
+    for number, iterate in enumerate(itertools.islice(found, most), 1):
+        if not (iterate.x + iterate.z).isfinite().all():
+            raise DivergenceError(
+                f"the method diverged: iterate {number} is not finite. A smaller scale, or a larger rho, may help."
+            )
+        yield iterate
+
+
+def describe(solver: Solver, problem: Problem, iterate: Iterate) -> dict[str, np.ndarray]:
+    """Return what is recorded of an iterate besides the image quality, float64 (N,) each.
+
+    The regulariser and the objective are those of z, if the regulariser is known (a box has no share in it); the data term,
+    which includes a solver's total variation, is that of x.
+    """
+    values = {"primal": iterate.primal, "dual": iterate.dual, "cg_iterations": iterate.cg_iterations}
+    values["data_term"] = solver.data_term(problem, iterate.x)
+    if iterate.regulariser is not None:
+        values["regulariser"] = iterate.regulariser
+        if weight := solver.regulariser_weight(problem):
+            values["objective"] = solver.data_term(problem, iterate.z).double() + weight * iterate.regulariser
+    return {name: value.double().cpu().numpy() for name, value in values.items()}
+
+
+@dataclass(frozen=True)
+class Step:
+    """An image of a reconstruction.
+
+    Attributes:
+        number: of the iteration; 0 is the start, or the observed image of a method without a solver.
+        image: float (N, C, H, W), clipped if the scores are those of clipped images.
+        values: what is recorded, (N,) each: the PSNR and the SSIM if the truth is known, and `describe` from 1 on.
+    """
+
+    number: int
+    image: Tensor
+    values: dict[str, np.ndarray]
+
+
+@torch.no_grad()
+def reconstruct(
+    method: Method,
+    operator: LinearOperator,
+    measurement: Measurement,
+    scores: Scores,
+    network: Network | None = None,
+    device: torch.device | str = "cpu",
+) -> Iterator[Step]:
+    """Yield the steps of a reconstruction; `network` is that of a learned denoiser.
+
+    Raises ValueError if the parts don't fit each other, and DivergenceError once an iterate is not finite.
+    """
+    measurement.check_operator(operator)
+    truth = measurement.truth
+    if truth is not None:
+        check_border(truth.shape, scores.border)
+
+    def step(number: int, image: Tensor, values: dict[str, np.ndarray]) -> Step:
+        image = scores.clipped(image)
+        quality = {} if truth is None else {"psnr": scores.psnr(image, truth), "ssim": scores.ssim(image, truth)}
+        return Step(number, image, quality | values)
+
+    if method.solver is None:
+        yield step(0, torch.from_numpy(measurement.observed), {})
+        return
+    yield step(0, torch.from_numpy(measurement.start), {})
+    solver, denoiser, scale, _ = method.algorithm()
+    prox = make_prox(denoiser, operator.input_shape, device, network)
+    y, start = (torch.from_numpy(array).to(device) for array in (measurement.y, measurement.start))
+    problem = Problem(operator, y, scale)
+    for number, iterate in enumerate(iterates(method, problem, prox, start), 1):
+        yield step(number, iterate.x, describe(solver, problem, iterate))
+
+
+def record(steps: Iterable[Step], first: int = 0) -> "tuple[Tensor, pd.DataFrame]":
+    """Return the last image, and a row for each image, counted from `first`, and iteration."""
+    import pandas as pd
+
+    rows, image = [], torch.empty(0)
+    for step in steps:
+        image = step.image
+        rows.append(pd.DataFrame({"image": first + np.arange(len(image)), "iteration": step.number} | step.values))
+    return image, pd.concat(rows)
+
+
+def summarise(iterations: "pd.DataFrame", tuned: Mapping[str, float] | None = None) -> "pd.DataFrame":
+    """Return one row per image of a record.
+
+    It has the number of the last iterate and, if the truth is known, its quality and the best PSNR of all with its
+    iteration; and the method's tuned parameters in words.
+    """
+    last = iterations[iterations.iteration == iterations.iteration.max()].set_index("image")
+    images = last[["iteration"]]
+    if "psnr" in last:
+        best = iterations.set_index("iteration").groupby("image").psnr
+        images = last[["psnr", "ssim", "iteration"]].assign(best_psnr=best.max(), best_iteration=best.idxmax())
+    words = ", ".join(f"{key} {value:g}" for key, value in (tuned or {}).items())
+    return images.assign(tuned=words).reset_index()

@@ -1,0 +1,251 @@
+"""Figures: functions of data frames and arrays that return a Matplotlib figure, in the style that is set."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lpn.errors import UserError
+from lpn.files import atomic_path
+from lpn.tables import groups, shifted_prior
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def read_array(path: str | Path, name: str) -> np.ndarray:
+    """Return an array of an .npz file. Raises UserError if the file is missing or damaged, or lacks the array."""
+    try:
+        with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            return file[name]
+    except Exception as error:  # damaged archives raise errors of many types
+        raise UserError(f"the array {name} of {path} can't be read ({error}). Delete the file and make it again.") from error
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Write a figure as PDF at `path`, and as PNG beside it."""
+    for suffix in (".pdf", ".png"):
+        with atomic_path(Path(path).with_suffix(suffix), suffix=suffix) as temporary:
+            figure.savefig(temporary, dpi=200, bbox_inches="tight")
+
+
+def _subplots(rows: int, columns: int, size: tuple[float, float], **options: Any) -> tuple[Figure, np.ndarray]:
+    """Return a figure of `size` (inches) and its axes (rows, columns)."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def _caption(figure: Figure, text: str) -> None:
+    """Write small grey text above a figure."""
+    figure.suptitle(text, fontsize="x-small", color="0.4")
+
+
+def _draw_image(axis: Axes, image: np.ndarray) -> None:
+    """Draw an image (1, H, W) or (3, H, W); values outside [0, 1] are clipped."""
+    picture = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
+    axis.imshow(picture.clip(0, 1), cmap="gray", vmin=0, vmax=1)
+    axis.set(xticks=[], yticks=[])
+
+
+def curves(columns: Sequence[tuple[str, pd.DataFrame]], shown: float, label: str) -> Figure:
+    """Draw prox, potential and regulariser of scalar models, one model in each column, and the truth if it is known.
+
+    Args:
+        columns: title and curve of each model, a table with the columns x, prox, potential and regulariser; the truth is
+            in prox_true, potential_true and regulariser_true.
+        shown: only |x| up to this is drawn.
+        label: caption.
+    """
+    import seaborn as sns
+
+    rows = {
+        "prox": (r"$f_\theta(x)$", "soft thresholding"),
+        "potential": (r"$\psi_\theta(x)$", "true potential"),
+        "regulariser": (r"$R_\theta(x)$", "true prior"),
+    }
+    figure, axes = _subplots(3, len(columns), (2.3 * len(columns), 5.6), sharex=True, sharey="row")
+    for column, (title, curve) in enumerate(columns):
+        inside = curve.loc[curve["x"].abs() <= shown]
+        axes[0, column].set_title(title)
+        for axis, (name, (symbol, truth)) in zip(axes[:, column], rows.items(), strict=True):
+            if f"{name}_true" in inside:
+                axis.plot(inside["x"], inside[f"{name}_true"], color="0.6", linewidth=3, label=truth)
+            axis.plot(inside["x"], inside[name], color="C3", label=symbol)
+            if column == 0:
+                axis.set_ylabel(symbol)
+                axis.legend(frameon=False, fontsize="small")
+        axes[-1, column].set_xlabel("$x$")
+    _caption(figure, label)
+    sns.despine(figure)
+    return figure
+
+
+def prior_grid(prior: pd.DataFrame, images: np.ndarray, rows: Sequence[int], symbol: str, label: str) -> Figure:
+    """Draw images at every level of a perturbation, with the learned regulariser over each, shifted to minimum 0.
+
+    Args:
+        prior: of one model and perturbation, with the columns image, level and regulariser.
+        images: (levels, n, C, H, W) in the order of the levels; C is 1 or 3.
+        rows: numbers of the images to draw.
+        symbol: of the level.
+        label: caption.
+    """
+    values = shifted_prior(prior)
+    levels = list(values.columns)
+    figure, axes = _subplots(len(rows), len(levels), (1.3 * len(levels), 1.65 * len(rows)))
+    for line, row in zip(axes, rows, strict=True):
+        for axis, level, stack in zip(line, levels, images, strict=True):
+            _draw_image(axis, stack[row])
+            axis.set_title(rf"$R_\theta = {values.loc[row, level]:.2f}$", fontsize="small")
+    for axis, level in zip(axes[-1], levels, strict=True):
+        axis.set_xlabel(f"{symbol} = {level:g}")
+    _caption(figure, label)
+    return figure
+
+
+def prior_violin(prior: pd.DataFrame, symbol: str, label: str) -> Figure:
+    """Draw the distribution of the learned regulariser over images at every level of a perturbation, shifted to minimum 0.
+
+    Args:
+        prior: of one model and perturbation, with the columns perturbation, image, level and regulariser.
+        symbol: of the level.
+        label: caption.
+    """
+    import seaborn as sns
+
+    values = shifted_prior(prior).rename(columns="{:g}".format)
+    figure, axes = _subplots(1, 1, (3.6, 2.8))
+    axis = axes[0, 0]
+    sns.violinplot(values, ax=axis, color="C0", cut=0, inner="quartile")
+    axis.plot(range(len(values.columns)), values.mean(), color="C3", marker="o", label="mean")
+    axis.set(xlabel=f"{prior['perturbation'].iloc[0]} level {symbol}", ylabel=r"$R_\theta(x)$")
+    axis.legend(frameon=False)
+    _caption(figure, label)
+    sns.despine(figure)
+    return figure
+
+
+def comparison(
+    results: Sequence[tuple[pd.DataFrame, np.ndarray, np.ndarray]],
+    titles: Mapping[str, str],
+    shown: Sequence[int],
+    title: str,
+    label: str,
+) -> Figure:
+    """Draw reconstructions beside each other and the truth: a row for each image, a column for each method.
+
+    Args:
+        results: of a method and a part of the images, in the order of the columns: a table with the columns method, image,
+            psnr and ssim, and the images of its rows, (n, C, H, W), as reconstructed and in truth; C is 1 or 3.
+        titles: of the methods by name; others are called by their names.
+        shown: numbers of the images to draw.
+        title: of the experiment.
+        label: second line of the caption.
+
+    Raises ValueError if the results of a method lack an image.
+    """
+    pictures: dict[str, dict[int, tuple[np.ndarray, str]]] = {}
+    truth: dict[int, np.ndarray] = {}
+    for scores, images, true_images in results:
+        for row, image, true_image in zip(scores.to_dict("records"), images, true_images, strict=True):
+            caption = f"{row['psnr']:.2f} / {row['ssim']:.3f}"
+            pictures.setdefault(row["method"], {})[row["image"]] = image, caption
+            truth[row["image"]] = true_image
+    for method, of_method in pictures.items():
+        if missing := [str(number) for number in shown if number not in of_method]:
+            raise ValueError(f"the results of {method} lack image {', '.join(missing)}")
+    columns = [titles.get(method, method) for method in pictures] + ["Truth"]
+    figure, axes = _subplots(len(shown), len(columns), (1.5 * len(columns), 1.85 * len(shown)))
+    for line, number in zip(axes, shown, strict=True):
+        drawn = [*(of_method[number] for of_method in pictures.values()), (truth[number], "")]
+        for axis, (picture, caption) in zip(line, drawn, strict=True):
+            _draw_image(axis, picture)
+            axis.set_title(caption, fontsize="x-small")
+    for axis, column in zip(axes[0], columns, strict=True):
+        axis.set_title(f"{textwrap.fill(column, 20)}\n{axis.get_title()}".rstrip(), fontsize="x-small")
+    _caption(figure, f"{title}; over each image PSNR (dB) / SSIM\n{label}")
+    return figure
+
+
+def mean_trace(iterations: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean over images at every iteration of one method. Images that stopped earlier keep their last values.
+
+    Args:
+        iterations: with the columns image and iteration, and a column for each quantity. Columns without values are left
+            out, and those of names.
+    """
+    values = iterations.select_dtypes("number").dropna(axis="columns", how="all")
+    images = values.pivot(index="iteration", columns="image")
+    return images.ffill().T.groupby(level=0).agg("mean").T
+
+
+def convergence(iterations: pd.DataFrame, titles: Mapping[str, str], title: str, label: str) -> Figure:
+    """Draw PSNR, residuals, data term and, of learned proximal networks, objective at every iteration, mean over images.
+
+    Args:
+        iterations: with the columns method, image, iteration and psnr; primal, dual, data_term and objective, if there.
+        titles: of the methods by name; others are called by their names.
+        title: of the experiment.
+        label: second line of the caption.
+    """
+    methods = groups(iterations, "method")
+    traces = {titles.get(method, method): mean_trace(rows) for method, rows in methods.items()}
+    panels = {
+        "psnr": "PSNR (dB)",
+        "primal": "primal residual",
+        "dual": "dual residual",
+        "data_term": r"$s\|Ax-y\|^2$, each with its $s$",
+        "objective": "exact objective (LPN),\nless each curve's least",
+    }
+    panels = {column: name for column, name in panels.items() if any(column in trace for trace in traces.values())}
+    figure, axes = _subplots(1, len(panels), (2.6 * len(panels), 2.8))
+    for axis, (column, name) in zip(axes[0], panels.items(), strict=True):
+        for number, (method, trace) in enumerate(traces.items()):
+            if column not in trace:
+                continue
+            values = trace[column]
+            if column == "objective":
+                values = values - values.min()
+            if column != "psnr":
+                values = values[values > 0]
+            axis.plot(values, f"C{number}", label=method, linewidth=1)
+        axis.set_title(name, fontsize="small")
+        axis.set(xlabel="iteration", yscale="linear" if column == "psnr" else "log")
+    axes[0, 0].legend(fontsize="xx-small")
+    count = iterations["image"].nunique()
+    _caption(figure, f"{title}, mean over {count} image{'s' * (count > 1)}\n{label}")
+    return figure
+
+
+def tuning(grids: Sequence[tuple[str, pd.DataFrame]], title: str, label: str) -> Figure:
+    """Draw the mean PSNR over validation images against twice the scale of the data term; a circle marks the best.
+
+    Args:
+        grids: title and grid search of each method, a table with the columns scale and psnr. If a method has further
+            parameters, a point is the best over these.
+        title: of the experiment.
+        label: second line of the caption.
+    """
+    figure, axes = _subplots(1, 1, (5, 3.4))
+    axis = axes[0, 0]
+    for number, (method, grid) in enumerate(grids):
+        best = grid.groupby("scale")["psnr"].agg("max")
+        weights, values = 2 * best.index.to_numpy(), best.to_numpy()
+        highest = np.nanargmax(values)
+        axis.plot(weights, values, f".-C{number}", label=method, linewidth=1)
+        axis.plot(weights[highest], values[highest], f"oC{number}", fillstyle="none")
+    axis.set(xscale="log", xlabel=r"$\alpha_{data}$, twice the scale $s$", ylabel="PSNR (dB), validation images")
+    ticks = sorted({2 * scale for _, grid in grids for scale in grid["scale"]})
+    axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks], fontsize="x-small")
+    axis.minorticks_off()
+    axis.legend(fontsize="x-small")
+    _caption(figure, f"{title}\n{label}")
+    return figure

@@ -1,0 +1,11 @@
+"""Networks, one a file: their settings and their mathematics.
+
+A new one is a file with a class of settings (`NetworkSettings`), whose `build` returns a `Network`.
+"""
+
+from lpn.networks._base import Network, NetworkSettings, build_network, network_settings
+from lpn.networks._icnn import LPN
+
+BASE = NetworkSettings
+
+__all__ = ["BASE", "LPN", "Network", "NetworkSettings", "build_network", "network_settings"]

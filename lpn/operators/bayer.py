@@ -1,0 +1,77 @@
+"""Demosaicking: the Bayer mosaic of a camera ("Learning Proximal Operators", Meinhardt et al., ICCV 2017, section 5)."""
+
+from collections.abc import Callable
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lpn.operators._base import LinearOperator, OperatorSettings
+
+
+def _check_shape(input_shape: tuple[int, ...]) -> None:
+    channels, height, width = input_shape
+    if channels != 3 or height % 2 or width % 2:
+        raise ValueError(
+            f"a Bayer mosaic takes colour images of even sides, not {channels} channels of {height} x {width}. Crop the "
+            "images by one row or column, or use others"
+        )
+
+
+class BayerMosaic(LinearOperator):
+    """The RGGB mosaic of a camera: of each pixel one colour is kept, (3, H, W) becomes (1, H, W). A A^T = I.
+
+    Args:
+        input_shape: (3, H, W) with even H and W: whole squares of red green / green blue.
+
+    Raises ValueError for other images.
+    """
+
+    def __init__(self, input_shape: tuple[int, ...]) -> None:
+        _check_shape(input_shape)
+        super().__init__(input_shape, (1, *input_shape[1:]))
+        self._mask = torch.zeros(input_shape, dtype=torch.float64)
+        self._mask[0, ::2, ::2] = self._mask[1, ::2, 1::2] = self._mask[1, 1::2, ::2] = self._mask[2, 1::2, 1::2] = 1
+
+    @cached_property
+    def norm(self) -> float:
+        """||A|| = 1."""
+        return 1.0
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return (x * self._constant("_mask", x)).sum(1, keepdim=True)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return y * self._constant("_mask", y)
+
+    def _normal(self, x: Tensor) -> Tensor:
+        return x * self._constant("_mask", x)
+
+    def initial(self, y: Tensor) -> Tensor:
+        """Return the linear demosaicking of Malvar, He, Cutler 2004, clipped to [0, 1]."""
+        from colour_demosaicing import demosaicing_CFA_Bayer_Malvar2004 as malvar
+
+        images = [malvar(mosaic.double().cpu().numpy(), "RGGB").transpose(2, 0, 1) for (mosaic,) in y]
+        return torch.from_numpy(np.stack(images)).clamp_(0, 1).to(y)
+
+    def inverse(self, weight: float, rho: float) -> Callable[[Tensor], Tensor]:
+        """Return the inverse of a diagonal."""
+        return lambda r: r / (weight * self._constant("_mask", r) + rho)
+
+
+class BayerSettings(OperatorSettings):
+    """The RGGB mosaic of a camera: of each pixel one colour is kept."""
+
+    @property
+    def known_norm(self) -> float:
+        """||A|| = 1."""
+        return 1.0
+
+    def check(self, input_shape: tuple[int, ...]) -> None:
+        """Raise ValueError unless the images have three channels and even sides."""
+        _check_shape(input_shape)
+
+    def build(self, input_shape: tuple[int, ...], seed: int) -> BayerMosaic:
+        """Return the mosaic of images of shape (3, H, W)."""
+        return BayerMosaic(input_shape)

@@ -1,0 +1,106 @@
+"""Compressed sensing: random measurements, fewer than there are pixels."""
+
+import math
+
+import numpy as np
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+from lpn.operators._base import LinearOperator, OperatorSettings
+from lpn.seeds import numpy_generator
+
+
+def _check_measurements(measurements: int, input_shape: tuple[int, ...]) -> None:
+    n = math.prod(input_shape[1:])
+    if not 0 < measurements <= n:
+        raise ValueError(f"measurements must be in 1..{n} for images of {input_shape[1]} x {input_shape[2]}, "
+                         f"not {measurements}")  # fmt: skip
+
+
+class CompressedSensing(LinearOperator):
+    """Random partial circulant measurements A = S F^{-1} diag(F a) F D (LPN paper, appendix), F the unitary DFT.
+
+    D multiplies the n = H W pixels of a channel, in row-major order, by random signs; S keeps M of n entries. A A^T is so
+    near to I that plain conjugate gradients converge fastest: with S^T S replaced by M/n I, a preconditioner that the DFT
+    diagonalises, they need several times as many iterations.
+
+    Args:
+        input_shape: (C, H, W).
+        filter: a, (n,).
+        sign: the diagonal of D, (n,) of -1 and 1.
+        rows: the different entries that S keeps, (M,).
+
+    Raises ValueError if the arrays do not fit the images.
+    """
+
+    def __init__(self, input_shape: tuple[int, ...], filter: np.ndarray, sign: np.ndarray, rows: np.ndarray) -> None:
+        channels, *sides = input_shape
+        self._n = math.prod(sides)
+        if not filter.shape == sign.shape == (self._n,) or len(np.unique(rows)) != len(rows) or rows.max() >= self._n:
+            raise ValueError(f"arrays of compressed sensing of shapes {filter.shape}, {sign.shape} and {rows.shape} do not "
+                            f"fit images of shape {tuple(sides)}: {self._n} weights, as many signs and different rows "
+                            f"below {self._n} are needed.")  # fmt: skip
+        super().__init__(input_shape, (channels, len(rows)))
+        self._arrays = {"filter": filter, "sign": sign, "rows": rows}
+        self._sign, self._rows = torch.from_numpy(sign.astype(np.float64)), torch.from_numpy(rows.astype(np.int64))
+        self._spectrum = torch.fft.rfft(torch.from_numpy(filter.astype(np.float64)), norm="ortho")
+
+    @classmethod
+    def random(cls, input_shape: tuple[int, ...], measurements: int, seed: int) -> "CompressedSensing":
+        """Draw the operator: a ~ N(0, I), signs with equal probability, M = `measurements` rows without replacement.
+
+        Raises ValueError unless 0 < M <= H W.
+        """
+        n = math.prod(input_shape[1:])
+        _check_measurements(measurements, input_shape)
+        return cls(
+            input_shape,
+            filter=numpy_generator(seed, "filter").standard_normal(n),
+            sign=numpy_generator(seed, "sign").choice(np.array([-1, 1], dtype=np.int8), n),
+            rows=np.sort(numpy_generator(seed, "rows").choice(n, measurements, replace=False)),
+        )
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return `filter`, `sign` and `rows`: what makes this operator again, to be saved."""
+        return self._arrays
+
+    def _circulant(self, x: Tensor, spectrum: Tensor) -> Tensor:
+        return torch.fft.irfft(torch.fft.rfft(x) * spectrum, self._n)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        signed = x.flatten(2) * self._constant("_sign", x)
+        return self._circulant(signed, self._constant("_spectrum", x))[..., self._rows.to(x.device)]
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        full = y.new_zeros(*y.shape[:2], self._n)
+        full[..., self._rows.to(y.device)] = y
+        signed = self._circulant(full, self._constant("_spectrum", y).conj()) * self._constant("_sign", y)
+        return signed.unflatten(2, self.input_shape[1:])
+
+    def initial(self, y: Tensor) -> Tensor:
+        """Return the least-squares solution by gradient descent from 0: step .1, at most 100 steps.
+
+        A sample ends once a step changes it by less than 1e-3 of its norm.
+        """
+        x = torch.zeros_like(self.adjoint(y))
+        running = torch.ones(len(y), dtype=torch.bool, device=y.device)
+        for _ in range(100):
+            step = 0.1 * self.adjoint(self(x) - y) * running.view(-1, 1, 1, 1)
+            x = x - step
+            running = step.flatten(1).norm(dim=1) >= 1e-3 * x.flatten(1).norm(dim=1)
+        return x
+
+
+class CompressedSensingSettings(OperatorSettings):
+    """Random measurements of each channel: some entries of its convolution with a random filter, after random signs."""
+
+    measurements: PositiveInt = Field(description="number of measurements of a channel, at most its number of pixels")
+
+    def check(self, input_shape: tuple[int, ...]) -> None:
+        """Raise ValueError if the images have fewer pixels than measurements are asked for."""
+        _check_measurements(self.measurements, input_shape)
+
+    def build(self, input_shape: tuple[int, ...], seed: int) -> CompressedSensing:
+        """Return the operator for images of shape (C, H, W), drawn from `seed`."""
+        return CompressedSensing.random(input_shape, self.measurements, seed)

@@ -1,0 +1,121 @@
+"""Published results and values, which tables show next to ours."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
+
+from lpn.operators import OperatorSettings
+from lpn.settings import Choice, NamedFile, Settings
+
+
+class Problem(Settings):
+    """An inverse problem y = A x + noise."""
+
+    operator: Annotated[OperatorSettings, Choice("operator")] = Field(description="the operator A")
+    noise: NonNegativeFloat = Field(description="standard deviation of the noise")
+
+    def agrees(self, other: "Problem") -> bool:
+        """Tell whether both are the same problem. Files that operators name agree if their names do, in any folder."""
+        return self.noise == other.noise and _values(self.operator) == _values(other.operator)
+
+
+def _values(settings: Settings) -> dict[str, Any]:
+    """Return the values of settings by key; of a file its name without the folder."""
+    return {key: Path(value).name if isinstance(value, NamedFile) else value for key, value in settings}
+
+
+class Experiment(Problem):
+    """What the table of reconstructions says of an experiment besides its results."""
+
+    title: str = Field(description="title of the experiment, which may hold mathematics between $ signs")
+    data: str = Field(description="name of the data set")
+    methods: dict[str, str] = Field(description="titles of the methods, by their names in the column method")
+
+
+class Quality(Settings):
+    """Mean and standard deviation of PSNR (dB) and SSIM over images; None if not published. [PSNR, SSIM] are the means."""
+
+    psnr_mean: float | None = None
+    psnr_std: float | None = None
+    ssim_mean: float | None = None
+    ssim_std: float | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _means(cls, values: Any) -> Any:
+        if not isinstance(values, list):
+            return values
+        if len(values) != 2:
+            raise ValueError(f"{values} must be [PSNR, SSIM]")
+        return dict(zip(("psnr_mean", "ssim_mean"), values, strict=True))
+
+
+class Result(Settings):
+    """What one source published of image quality on one data set."""
+
+    source: str
+    data: str = Field(description="name of the data set")
+    images: PositiveInt = Field(description="how many test images the quality is the mean over")
+    psnr_ssim: dict[str, dict[str, Quality]] = Field(description="by problem and method")
+
+
+class _Value(Settings):
+    """A single published number."""
+
+    describes: str
+    published: int | float | str
+    precision: Literal["about", "exact"]
+    source: str
+
+
+class CurveValue(_Value):
+    """A value of a scalar model's curve: R(x), or the larger distance of f to the true prox at x and -x."""
+
+    quantity: Literal["regulariser", "prox_deviation"]
+    model: str
+    x: float
+
+
+class PriorValue(_Value):
+    """The learned regulariser at a test image under one level of a perturbation, over its minimum."""
+
+    quantity: Literal["image_regulariser"]
+    model: str
+    perturbation: str
+    image: int
+    level: float
+
+
+class Published(Settings):
+    """Published values and results, each with its source.
+
+    Attributes:
+        values: single numbers.
+        problems: the problems of `results`, by name.
+        results: image quality.
+    """
+
+    values: list[Annotated[CurveValue | PriorValue, Field(discriminator="quantity")]] = Field(default=[])
+    problems: dict[str, Problem] = Field(default={})
+    results: list[Result] = Field(default=[])
+
+    @model_validator(mode="after")
+    def _problems_are_known(self) -> "Published":
+        unknown = {name for result in self.results for name in result.psnr_ssim} - self.problems.keys()
+        if unknown:
+            raise ValueError(f"'problems' lacks {', '.join(sorted(unknown))}, which 'results' name")
+        return self
+
+    def rows(self, experiment: Experiment) -> list[dict[str, Any]]:
+        """Return a row for each published result on the same data set with the same operator and noise."""
+        names = [name for name, problem in self.problems.items() if problem.agrees(experiment)]
+        return [
+            {"method": method, "source": result.source}
+            | quality.model_dump(exclude_unset=True)
+            | {"images": result.images, "scale": "published"}
+            for name in names
+            for result in self.results
+            if result.data == experiment.data
+            for method, quality in result.psnr_ssim.get(name, {}).items()
+        ]

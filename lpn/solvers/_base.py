@@ -1,0 +1,204 @@
+"""What all solvers share: plug-and-play algorithms for y = A x + noise.
+
+With f = prox_R (an LPN), all minimise  F(x) = s ||A x - y||^2 + w R(x)  with the scale s (no factor 1/2) and a weight w that
+follows from the algorithm's penalty or step. Every solver yields one `Iterate` per iteration, so progress bars, curves
+and stopping are the caller's choice. LPN paper: Fang, Buchanan, Sulam, ICLR 2024, section 4. Meinhardt et al., ICCV 2017
+("Learning Proximal Operators") write the data term as alpha_data/2 ||A x - y||^2: alpha_data = 2 s.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from lpn.cg import conjugate_gradients
+from lpn.denoisers import Prox
+from lpn.operators import LinearOperator
+from lpn.settings import Component, blame
+
+
+@dataclass
+class Iterate:
+    """The state after one iteration.
+
+    Attributes:
+        x: the reconstruction, (N, C, H, W).
+        z: the last output of the denoiser, (N, C, H, W).
+        denoiser_input: what the denoiser was applied to, (N, C, H, W).
+        primal: ||x - z|| per image, (N,), over all splits; of PDHG the residual of the primal condition.
+        dual: change of the split variables times the penalty, (N,); of PDHG the residual of the dual condition.
+        cg_iterations: of the x-step, int64 (N,); 0 if there is none.
+        regulariser: R(z) per image, float64 (N,); None if the denoiser does not know it.
+    """
+
+    x: Tensor
+    z: Tensor
+    denoiser_input: Tensor
+    primal: Tensor
+    dual: Tensor
+    cg_iterations: Tensor
+    regulariser: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """y = A x + noise with the data term s ||A x - y||^2. Raises ValueError unless s > 0.
+
+    Attributes:
+        operator: A.
+        y: the measurements, (N, *output_shape).
+        scale: s.
+        tolerance: relative residual at which the x-step's conjugate gradients stop.
+        cg_iterations: most iterations of the x-step.
+        preconditioned: whether the x-step uses the operator's inverse or preconditioner, if it has one.
+    """
+
+    operator: LinearOperator
+    y: Tensor
+    scale: float
+    tolerance: float = 1e-5
+    cg_iterations: int = 30
+    preconditioned: bool = True
+
+    def __post_init__(self) -> None:
+        """Check the scale."""
+        if not self.scale > 0:
+            raise ValueError(f"scale must be positive, not {self.scale}")
+
+    def data_term(self, x: Tensor) -> Tensor:
+        """Return s ||A x - y||^2 of images (N, C, H, W), (N,)."""
+        return self.scale * squared(self.operator(x) - self.y)
+
+    def gradient(self, x: Tensor) -> Tensor:
+        """Return the gradient of the data term, 2 s A^T (A x - y), (N, C, H, W)."""
+        return 2 * self.scale * self.operator.adjoint(self.operator(x) - self.y)
+
+    def proximal(self, rho: float) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Return (v, start) -> argmin_x s ||A x - y||^2 + rho/2 ||x - v||^2 and the iterations that it took, int64 (N,).
+
+        Solves (2 s A^T A + rho I) x = 2 s A^T y + rho v by the operator's inverse, in 0 iterations, if there is one, else
+        by preconditioned conjugate gradients. Raises ValueError unless rho > 0.
+        """
+        if not rho > 0:
+            raise ValueError(f"rho must be positive, not {rho}")
+        weight = 2 * self.scale
+        back_projected = weight * self.operator.adjoint(self.y)
+        inverse = self.operator.inverse(weight, rho) if self.preconditioned else None
+        if inverse:
+            none_taken = no_iterations(self.y)
+            return lambda v, start: (inverse(torch.add(back_projected, v, alpha=rho)), none_taken)
+        preconditioner = self.operator.preconditioner(weight, rho) if self.preconditioned else None
+
+        def solve(v: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+            result = conjugate_gradients(
+                lambda x: weight * self.operator.normal(x) + rho * x,
+                back_projected + rho * v,
+                start,
+                preconditioner,
+                self.tolerance,
+                self.cg_iterations,
+            )
+            return result.x, result.iterations
+
+        return solve
+
+
+def no_iterations(x: Tensor) -> Tensor:
+    """Return the conjugate gradients' iterations of a batch x (N, ...) that needed none: zeros, int64 (N,)."""
+    return torch.zeros(len(x), dtype=torch.int64, device=x.device)
+
+
+def squared(x: Tensor) -> Tensor:
+    """Return the squared norm of each sample of x (N, ...), (N,)."""
+    return x.flatten(1).square().sum(1)
+
+
+def total(parts: Iterable[Tensor]) -> Tensor:
+    """Return the sum of tensors of one shape; there must be one."""
+    first, *others = parts
+    return sum(others, first + 0)
+
+
+def box(x: Tensor) -> Tensor:
+    """Project onto [0, 1]: the proximal operator of its indicator."""
+    return x.clamp(0, 1)
+
+
+class Solver(Component):
+    """A plug-and-play algorithm with its settings."""
+
+    kind: ClassVar[str] = "solver"
+
+    def check(self, norm: float | None, scale: float) -> None:
+        """Raise ValueError if a step is above its bound.
+
+        `norm` is ||A||, or None if it is not known: then nothing is refused. `scale` is s.
+        """
+
+    def iterates(self, problem: Problem, prox: Prox, x: Tensor) -> Iterator[Iterate]:
+        """Yield the iterates, without end, from the start x (N, C, H, W). Raises ValueError as `check` does.
+
+        Call the denoiser by `lpn.denoisers.evaluate`, which returns the regulariser as well if it is known.
+        """
+        raise NotImplementedError
+
+    def regulariser_weight(self, problem: Problem) -> float | None:
+        """Return the weight w of R in the objective  s ||A x - y||^2 + w R(x);  None if there is no such objective."""
+        return None
+
+    def data_term(self, problem: Problem, x: Tensor) -> Tensor:
+        """Return the objective without w R, (N,), of images (N, C, H, W)."""
+        return problem.data_term(x)
+
+
+def solve(solver: Solver, problem: Problem, prox: Prox, x: Tensor) -> Iterator[Iterate]:
+    """Yield the iterates of a solver from x (N, C, H, W), checked: it may be a plug-in.
+
+    Raises ValueError if the solver fails, or yields something else than it must; it names the plug-in's file.
+    """
+    for iterate in _blamed(solver, problem, prox, x):
+        if fault := _fault(iterate, x):
+            raise ValueError(f"the solver {solver.name} {fault}")
+        yield iterate
+
+
+def _blamed(solver: Solver, problem: Problem, prox: Prox, x: Tensor) -> Iterator[Iterate]:
+    """Yield the iterates; name the plug-in's file in their errors."""
+    try:
+        yield from solver.iterates(problem, prox, x)
+    except Exception as error:
+        if place := blame(solver, error):
+            raise ValueError(f"{place}{type(error).__name__}: {error}") from error
+        raise
+
+
+def _fault(iterate: object, start: Tensor) -> str | None:
+    """Return what is wrong with an iterate."""
+    if not isinstance(iterate, Iterate):
+        return f"yields {type(iterate).__name__}; a solver yields `lpn.solvers.Iterate`."
+    values = {name: value for name, value in vars(iterate).items() if name != "regulariser" or value is not None}
+    for name, value in values.items():
+        if not isinstance(value, Tensor):
+            return f"yields '{name}' as {type(value).__name__}, but it must be a tensor."
+        if name in ("x", "z", "denoiser_input"):
+            if value.shape != start.shape or value.dtype != start.dtype:
+                return (
+                    f"yields '{name}' as {value.dtype} {tuple(value.shape)}, but it must be {start.dtype} "
+                    f"{tuple(start.shape)}, as the start is."
+                )
+        elif value.shape != start.shape[:1]:
+            return f"yields '{name}' of shape {tuple(value.shape)}, but it must be one value per image, ({len(start)},)."
+    return None
+
+
+def until(iterates: Iterator[Iterate], tolerance: float) -> Iterator[Iterate]:
+    """Yield iterates up to the first at which both residuals of every image are at most `tolerance` times their largest."""
+    largest: list[Tensor] = []
+    for iterate in iterates:
+        yield iterate
+        residuals = [iterate.primal, iterate.dual]
+        largest = list(map(torch.maximum, largest, residuals)) if largest else residuals
+        if all((r <= tolerance * most).all() for r, most in zip(residuals, largest, strict=True)):
+            return

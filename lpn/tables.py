@@ -1,0 +1,231 @@
+"""Tables of results: functions of tidy data frames, which have a row for each thing that was measured.
+
+Columns such as model, experiment and method say what a row belongs to. Rows of a table are in the order of the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lpn.errors import UserError
+from lpn.published import CurveValue, Experiment, PriorValue, Published
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NAMES = ("model", "perturbation", "experiment", "method")  # columns of text, even if it looks like a number
+
+# the columns of the files that tables and figures read
+CURVES = ("model", "x", "prox", "potential", "regulariser", "residual")
+TRUTH = ("prox_true", "potential_true", "regulariser_true")  # further ones of curves, if the truth is known
+PRIORS = ("model", "perturbation", "level", "image", "regulariser", "residual")
+RESULTS = ("experiment", "method", "image", "psnr", "ssim", "iteration", "best_psnr", "tuned")
+
+ITERATIONS = ("experiment", "method", "image", "iteration", "psnr")
+
+
+def read_table(path: str | Path, columns: Iterable[str]) -> pd.DataFrame:
+    """Return the table in a CSV file. Raises UserError if the file is missing or damaged, or lacks one of the columns."""
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path, dtype=dict.fromkeys(NAMES, str))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} can't be read as a CSV table ({error}). Delete it and make it again.") from error
+    missing = [name for name in columns if name not in table]
+    if missing:
+        raise UserError(f"{path} lacks the columns {', '.join(missing)}. Delete it and make it again, or give another file.")
+    return table
+
+
+def read_tables(paths: Iterable[str | Path], columns: Iterable[str]) -> pd.DataFrame:
+    """Return the rows of several CSV files in one table, in their order. Raises UserError as `read_table` does."""
+    import pandas as pd
+
+    names = list(columns)
+    return pd.concat([read_table(path, names) for path in paths], ignore_index=True)
+
+
+def groups(table: pd.DataFrame, column: str) -> dict[str, pd.DataFrame]:
+    """Return the rows of each value of a column, in the order in which the values appear."""
+    return {str(name): rows for name, rows in table.groupby(column, sort=False)}
+
+
+def certificates(entries: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return a row for each model: the entries of its certificate."""
+    import pandas as pd
+
+    table = pd.DataFrame(list(entries)).drop(columns="failures")
+    table.insert(0, "model", table.pop("model"))
+    return table
+
+
+def regulariser_at(curve: pd.DataFrame, x: float) -> float:
+    """Return R(x) minus its minimum, interpolated between the points of a model's curve; NaN outside them."""
+    return float(np.interp(x, curve["x"], curve["regulariser"], left=np.nan, right=np.nan))
+
+
+def curves(table: pd.DataFrame, shown: float, at: float) -> pd.DataFrame:
+    """Return a row for each model: how far f and R are from the truth on |x| <= shown, and R(at).
+
+    The errors of a model whose truth is not known are NaN.
+    """
+    import pandas as pd
+
+    rows = []
+    for model, curve in groups(table.reindex(columns=[*CURVES, *TRUTH]), "model").items():
+        inside = curve.loc[curve["x"].abs() <= shown]
+        deviation = (inside["prox"] - inside["prox_true"]).abs()
+        rows.append(
+            {
+                "model": model,
+                "prox_mean_error": deviation.mean(),
+                "prox_max_error": deviation.max(),
+                f"regulariser_at_{at:g}": regulariser_at(curve, at),
+                "regulariser_mean_error": (inside["regulariser"] - inside["regulariser_true"]).abs().mean(),
+                "inversion_residual": inside["residual"].max(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def auc(clean: np.ndarray, corrupted: np.ndarray) -> float:
+    """Return the probability that R (n,) ranks a corrupted image above a clean one: the area under the ROC curve."""
+    above, equal = corrupted[:, None] > clean, corrupted[:, None] == clean
+    return float((above + equal / 2).mean())
+
+
+def shifted_prior(table: pd.DataFrame) -> pd.DataFrame:
+    """Return R of one model and perturbation, shifted to minimum 0: a row for each image, a column for each level.
+
+    Args:
+        table: with the columns image, level and regulariser. Levels keep their order.
+    """
+    levels = table["level"].unique()
+    wide = table.pivot(index="image", columns="level", values="regulariser")[levels]
+    return wide - wide.min().min()
+
+
+def priors(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each model, perturbation and level: mean and standard deviation of R, as `shifted_prior` gives it.
+
+    `auc` tells how well R distinguishes the level from the first one.
+    """
+    import pandas as pd
+
+    rows = []
+    for model, of_model in groups(table, "model").items():
+        for perturbation, part in groups(of_model, "perturbation").items():
+            shifted = shifted_prior(part)
+            residual = part.groupby("level")["residual"].agg("max")
+            for level in shifted.columns:
+                rows.append(
+                    {
+                        "model": model,
+                        "perturbation": perturbation,
+                        "level": level,
+                        "regulariser_mean": shifted[level].mean(),
+                        "regulariser_std": shifted[level].std(ddof=0),
+                        "auc": auc(shifted.iloc[:, 0].to_numpy(), shifted[level].to_numpy()),
+                        "images": len(shifted),
+                        "inversion_residual": residual.loc[level],
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+def _curve_value(value: CurveValue, curve: pd.DataFrame) -> float:
+    """Return our value from the curve of its model."""
+    if value.quantity == "regulariser":
+        return regulariser_at(curve, value.x)
+    deviation = (curve["prox"] - curve["prox_true"]).abs()
+    return float(max(np.interp(x, curve["x"], deviation) for x in (-value.x, value.x)))
+
+
+def _ours(value: CurveValue | PriorValue, table: pd.DataFrame) -> float | None:
+    """Return our value of a published one; None if the table, of curves or a prior, does not cover it."""
+    found = table.loc[table["model"] == value.model]
+    if isinstance(value, CurveValue):
+        return _curve_value(value, found) if "prox_true" in table and not found.empty else None
+    if "perturbation" not in table:
+        return None
+    found = found.loc[found["perturbation"] == value.perturbation]
+    covered = ((found["image"] == value.image) & (found["level"] == value.level)).any()
+    return float(shifted_prior(found).loc[value.image, value.level]) if covered else None
+
+
+def published(entries: Published, evaluated: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return a row for each published value: the value, ours, and the source.
+
+    Args:
+        entries: the published values.
+        evaluated: curves whose truth is known, with the columns `CURVES` and `TRUTH`, and priors, with the columns `PRIORS`.
+            Our value comes from the first table that covers it, and is None if none does.
+    """
+    import pandas as pd
+
+    return pd.DataFrame(
+        [
+            {
+                "quantity": value.describes,
+                "published": f"about {value.published}" if value.precision == "about" else value.published,
+                "ours": next((ours for table in evaluated if (ours := _ours(value, table)) is not None), None),
+                "source": value.source,
+            }
+            for value in entries.values
+        ]
+    )
+
+
+def reconstructions(
+    table: pd.DataFrame, experiments: Mapping[str, Experiment], entries: Published, label: str
+) -> pd.DataFrame:
+    """Return a row for each experiment and method: mean and standard deviation of PSNR and SSIM, ours and published ones.
+
+    `largest_psnr_drop` is the largest PSNR that an image lost from its best iterate to the last one, which is reported.
+    `tuned` names the parameters that were searched for.
+
+    Args:
+        table: results of images, with the columns `RESULTS`.
+        experiments: titles of the experiments and methods in the table.
+        entries: published results; they follow ours if they are of the same data set, operator and noise.
+        label: scale of our results.
+
+    Raises ValueError if the table lacks a method of an experiment, or has one without a title.
+    """
+    import pandas as pd
+
+    results = {name: groups(rows, "method") for name, rows in groups(table, "experiment").items()}
+    titled = {(name, method) for name, experiment in experiments.items() for method in experiment.methods}
+    found = {(name, method) for name, frames in results.items() for method in frames}
+    for pairs, fault in ((titled - found, "there are no results of"), (found - titled, "there is no title of")):
+        if pairs:
+            raise ValueError(f"{fault} {', '.join(f'{name} by {method}' for name, method in sorted(pairs))}")
+    tables = []
+    for name, frames in results.items():
+        experiment = experiments[name]
+        ours = [
+            {
+                "method": experiment.methods[method],
+                "source": "this run",
+                "psnr_mean": frame["psnr"].mean(),
+                "psnr_std": frame["psnr"].std(ddof=0),
+                "ssim_mean": frame["ssim"].mean(),
+                "ssim_std": frame["ssim"].std(ddof=0),
+                "largest_psnr_drop": (frame["best_psnr"] - frame["psnr"]).max(),
+                "iterations": frame["iteration"].mean(),
+                "tuned": frame["tuned"].iloc[0],
+                "images": len(frame),
+                "scale": label,
+            }
+            for method, frame in frames.items()
+        ]
+        rows = pd.DataFrame(ours + entries.rows(experiment))
+        rows.insert(0, "experiment", experiment.title)
+        rows.insert(1, "data", experiment.data)
+        tables.append(rows)
+    return pd.concat(tables)

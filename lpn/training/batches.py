@@ -1,0 +1,68 @@
+"""Batches of training images, each a pure function of the step."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lpn.augmentations import Augmentation
+from lpn.augmentations.crops import Crops
+from lpn.images import to_tensor
+from lpn.seeds import numpy_generator, torch_generator
+from lpn.training.shard import WHOLE, Shard
+
+
+def image_batches(
+    images: np.ndarray,
+    batch_size: int,
+    seed: int,
+    device: torch.device | str = "cpu",
+    *,
+    patch: int | None = None,
+    crops: int = 1,
+    augment: Augmentation | None = None,
+    shard: Shard = WHOLE,
+) -> Callable[[int], Tensor]:
+    """Return step -> (batch_size, C, patch, patch) float32 images, in a new random order every epoch.
+
+    They are in [0, 1], unless the augmentation leaves that range. Crops and augmentation of an image depend only on the step
+    and its place in the batch.
+
+    Args:
+        images: uint8 or float32 (n, C, H, W); only the images of a batch are read.
+        batch_size: patches of a batch; the last, incomplete batch of an epoch is left out.
+        seed: of order, crops and augmentation.
+        device: the device of the batches.
+        patch: side of random crops; None means whole images.
+        crops: random crops of each image of a batch; more than 1 saves reading and augmenting.
+        augment: makes patches of an image; None means plain random crops.
+        shard: the part of the images of each batch that is returned.
+
+    Raises ValueError if there are fewer images than a batch needs, or `crops` does not divide the batch; the function that
+    is returned raises it if patches are larger than the images.
+    """
+    if batch_size % crops:
+        raise ValueError(f"crops is {crops}, which does not divide batch_size, {batch_size}")
+    if crops > 1 and patch is None:
+        raise ValueError(f"crops is {crops}, but there is only one crop of a whole image; use 1, or give a patch")
+    per_batch = batch_size // crops
+    if len(images) < per_batch:
+        raise ValueError(f"batch_size is {batch_size}, which needs {per_batch} images; there are only {len(images)} images")
+    per_epoch, part = len(images) // per_batch, shard.of(per_batch)
+    transform = augment or Crops()
+    order: dict[int, Tensor] = {}
+
+    def batch(step: int) -> Tensor:
+        epoch, position = divmod(step, per_epoch)
+        if epoch not in order:
+            order.clear()
+            order[epoch] = torch.randperm(len(images), generator=torch_generator(seed, "order", epoch))
+        chosen = to_tensor(images[order[epoch][position * per_batch : (position + 1) * per_batch][part].numpy()])
+        if patch is None and augment is None:
+            return chosen.to(device)
+        draws = (numpy_generator(seed, "crops", step, place) for place in range(per_batch)[part])
+        pairs = zip(chosen, draws, strict=True)
+        return torch.cat([transform(image, patch or image.shape[-1], crops, draw) for image, draw in pairs]).to(device)
+
+    return batch

@@ -1,0 +1,206 @@
+"""The training step and the loop around it."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from lpn.checkpoints import load_state
+from lpn.networks import Network
+from lpn.seeds import torch_generator
+from lpn.training.schedule import Stage, stage_at
+from lpn.training.shard import WHOLE, Shard
+
+
+class DivergenceError(ArithmeticError):
+    """A loss or a weight became NaN or infinite."""
+
+
+class Interrupted(SystemExit):
+    """Training was asked to stop by a signal and did, after it saved its state."""
+
+
+class Trainer:
+    """Trains a network: clean batch, noisy = clean + sigma N(0, I), loss of f(noisy) - clean, Adam, projection.
+
+    Args:
+        model: the network, on its device.
+        batches: step -> clean batch (N, *input_shape), or this process's shard of it, on the model's device.
+        stages: the schedule, from `make_schedule`.
+        sigma: standard deviation of the noise.
+        seed: seed of the noise stream.
+        clip: whether noisy samples are clipped to [0, 1].
+        weight_decay: weight of  1/2 ||weights||^2  in the loss.
+        bf16: compute f in bfloat16 autocast; weights, losses and optimiser stay in float32.
+        compile: pass the network through `torch.compile`.
+        first_step: steps that the model took before this training; random streams go on from there.
+        shard: this process's shard of every batch. The processes hold the same weights and take the same steps; any number
+            of processes goes on from the state of any other number.
+    """
+
+    def __init__(
+        self,
+        model: Network,
+        batches: Callable[[int], Tensor],
+        stages: list[Stage],
+        *,
+        sigma: float,
+        seed: int,
+        clip: bool = False,
+        weight_decay: float = 0.0,
+        bf16: bool = False,
+        compile: bool = False,
+        first_step: int = 0,
+        shard: Shard = WHOLE,
+    ) -> None:
+        self.first_step, self.shard = first_step, shard
+        self.model = model.to(memory_format=torch.channels_last)
+        self.f: Callable[[Tensor], Tensor] = torch.compile(model) if compile else model
+        if shard.count > 1:
+            assert isinstance(self.f, torch.nn.Module)
+            self.f = DistributedDataParallel(self.f, static_graph=True)  # static: f does not depend on the last bias of psi
+        self.batches, self.stages, self.sigma, self.seed, self.clip, self.bf16 = batches, stages, sigma, seed, clip, bf16
+        self.device = next(model.parameters()).device
+        self.optimizer = torch.optim.Adam(model.parameters(), weight_decay=weight_decay, fused=True)
+        self.step_count = 0
+        self.losses: list[Tensor] = []  # since the last record
+        self.records: list[dict[str, Any]] = []
+
+    @property
+    def total_steps(self) -> int:
+        """Number of steps of the whole schedule."""
+        return self.stages[-1].stop
+
+    def step(self) -> Tensor:
+        """Take one step and return its loss over the whole batch, a scalar tensor that is not waited for."""
+        stage = stage_at(self.stages, self.step_count)
+        for group in self.optimizer.param_groups:
+            group["lr"] = stage.lr_at(self.step_count)
+        clean = self.batches(self.first_step + self.step_count)
+        generator = torch_generator(self.seed, "noise", self.first_step + self.step_count, device=self.device)
+        size = len(clean) * self.shard.count
+        noise = torch.randn(size, *clean.shape[1:], generator=generator, device=self.device, dtype=clean.dtype)
+        noisy = torch.add(clean, noise[self.shard.of(size)], alpha=self.sigma)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            output = self.f(noisy.clamp_(0, 1) if self.clip else noisy)
+        loss = stage.loss(output.to(clean.dtype) - clean)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.model.project()
+        self.step_count += 1
+        return self.shard.mean(loss.detach())
+
+    def finish_interval(self) -> dict[str, Any]:
+        """Turn the losses since the last record into a new one, and return it.
+
+        Its keys are step, loss_name, what the stage logs (such as gamma), lr and loss, all of the last step's stage.
+        Raises DivergenceError as `check_finite` does.
+        """
+        self.check_finite()
+        stage = stage_at(self.stages, self.step_count - 1)
+        self.records.append(
+            {
+                "step": self.step_count,
+                "loss_name": stage.loss_name,
+                **stage.logged,
+                "lr": stage.lr_at(self.step_count - 1),
+                "loss": torch.stack(self.losses).double().mean().item(),
+            }
+        )
+        self.losses = []
+        return self.records[-1]
+
+    def check_finite(self) -> None:
+        """Raise DivergenceError, naming the step, if a loss since the last record or a weight is not finite."""
+        weights = torch.stack([weight.detach().sum() for weight in self.model.parameters()]).sum()
+        values = torch.stack([*self.losses, weights]).cpu()
+        bad = (~values.isfinite()).nonzero().flatten()
+        if len(bad):
+            step = self.step_count - len(self.losses) + int(bad[0])
+            raise DivergenceError(f"the loss became {values[bad[0]].item()} at step {step}")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that training needs to go on, with the keys of published checkpoints."""
+        return {
+            "iteration": self.step_count,
+            "model_state_dict": self.model.state_dict(),
+            "optimizer_state_dict": self.optimizer.state_dict(),
+            "loss": self.records[-1]["loss"] if self.records else None,
+            "losses": self.losses,
+            "records": self.records,
+        }
+
+    def load_state_dict(self, state: dict[str, Any], source: str | Path) -> None:
+        """Go on from a state. Raises UserError, naming `source`, if it is another network's."""
+        load_state(self.model, state["model_state_dict"], source)
+        self.optimizer.load_state_dict(state["optimizer_state_dict"])
+        self.step_count, self.records = state["iteration"], state["records"]
+        self.losses = [loss.to(self.device) for loss in state["losses"]]
+
+
+@contextmanager
+def _stop_signals(ignore: bool) -> Iterator[list[int]]:
+    """Collect SIGTERM, SIGINT and SIGHUP in the list, or ignore them. Those that are ignored already stay so (nohup)."""
+    received: list[int] = []
+    before = {}
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            handler = signal.SIG_IGN if ignore else lambda number, frame: received.append(number)
+            before[number] = signal.signal(number, handler)
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def train(
+    trainer: Trainer,
+    save: Callable[[Trainer], None],
+    *,
+    log_every: int = 100,
+    validate: Callable[[Network], dict[str, float]] | None = None,
+    validate_every: int = 1000,
+    save_seconds: float = 60,
+    on_record: Callable[[dict[str, Any]], None] = lambda record: None,
+) -> None:
+    """Train to the end; `trainer.records` is then the whole log.
+
+    Args:
+        trainer: what to train, from where it is.
+        save: saves the trainer's state, see `lpn.training.state.Checkpoints`.
+        log_every: steps between two records. A stage, the training and a validation end one as well.
+        validate: model -> metrics, merged into the record every `validate_every` steps and at the end.
+        validate_every: steps between two validations.
+        save_seconds: seconds between two checkpoints; they do not change the result.
+        on_record: called with every new record, for progress bars and TensorBoard.
+
+    Raises DivergenceError if the loss is not finite, and Interrupted, after a last checkpoint, on SIGTERM, SIGINT or SIGHUP.
+    If there are several processes only the first one reacts to the signal, so that no process waits for another that ended
+    in the middle of a step.
+    """
+    ends = {stage.stop for stage in trainer.stages}
+    saved = time.monotonic()
+    with _stop_signals(ignore=trainer.shard.rank > 0) as received:
+        while trainer.step_count < trainer.total_steps:
+            trainer.losses.append(trainer.step())
+            step, last = trainer.step_count, trainer.step_count == trainer.total_steps
+            validates = validate is not None and (last or step % validate_every == 0)
+            if validates or step in ends or step % log_every == 0:
+                record = trainer.finish_interval()
+                if validate is not None and validates:
+                    record.update(validate(trainer.model))
+                on_record(record)
+            if last or received or time.monotonic() - saved >= save_seconds:
+                trainer.check_finite()
+                save(trainer)
+                saved = time.monotonic()
+            if received:
+                raise Interrupted(128 + received[0])

@@ -1,0 +1,84 @@
+"""The search for a method's parameters on a grid, by the mean PSNR over images whose truth is known."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from lpn.experiment import DivergenceError, Method, Number, Point, Scores, iterates, make_prox
+from lpn.measurements import Measurement
+from lpn.metrics import check_border
+from lpn.networks import Network
+from lpn.operators import LinearOperator
+from lpn.settings import Settings
+from lpn.solvers import Problem
+
+
+class Score(Settings):
+    """The score of a point of a grid."""
+
+    parameters: Point = Field(description="the point")
+    psnr: float | None = Field(description="mean PSNR in dB; null if the method diverged")
+
+
+class Chosen(Settings):
+    """The best point of a grid."""
+
+    parameters: Point = Field(description="the best point")
+    grid: list[dict[str, Number | None]] = Field(description="all points, each with its 'psnr'")
+    at_edge: list[str] = Field(description="the parameters whose best value is the least or the largest of the grid")
+
+
+@torch.no_grad()
+def tune(
+    method: Method,
+    points: Sequence[Point],
+    operator: LinearOperator,
+    measurement: Measurement,
+    scores: Scores,
+    network: Network | None = None,
+    device: torch.device | str = "cpu",
+) -> list[Score]:
+    """Return the mean PSNR of a method's last iterates at points; `network` is that of a learned denoiser.
+
+    A method that diverges, to iterates or a PSNR that are not finite, has no PSNR. Raises ValueError if the truth is not
+    known or the parts don't fit each other.
+    """
+    truth = measurement.truth
+    if truth is None:
+        raise ValueError("the measurements lack the truth, without which there is no PSNR to search by")
+    measurement.check_operator(operator)
+    check_border(truth.shape, scores.border)
+    y, start = (torch.from_numpy(array).to(device) for array in (measurement.y, measurement.start))
+
+    def score(candidate: Method) -> float | None:
+        _, denoiser, scale, _ = candidate.algorithm()
+        prox = make_prox(denoiser, operator.input_shape, device, network)
+        last = start
+        try:
+            for iterate in iterates(candidate, Problem(operator, y, scale), prox, start):
+                last = scores.clipped(iterate.x)
+        except DivergenceError:
+            return None
+        with np.errstate(all="ignore"):  # iterates that are finite may have squares that are not
+            psnr = float(scores.psnr(last, truth).mean())
+        return psnr if math.isfinite(psnr) else None
+
+    return [Score(parameters=point, psnr=score(method.at(point))) for point in points]
+
+
+def choose(scores: Iterable[Score]) -> Chosen:
+    """Return the point of the highest PSNR, the first of equals. Raises ValueError if the method diverged at every point."""
+    scores = list(scores)
+    if all(score.psnr is None for score in scores):
+        raise ValueError("the method diverged at every point of the grid: try a larger rho, or a smaller scale")
+    best = max(scores, key=lambda score: -math.inf if score.psnr is None else score.psnr).parameters
+    at_edge = [path for path, value in best.items() if _at_edge(value, {score.parameters[path] for score in scores})]
+    grid = [score.parameters | {"psnr": score.psnr} for score in scores]
+    return Chosen(parameters=best, grid=grid, at_edge=at_edge)
+
+
+def _at_edge(value: float, values: set[float]) -> bool:
+    return len(values) > 1 and value in (min(values), max(values))

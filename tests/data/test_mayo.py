@@ -1,0 +1,86 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.conftest import dataset, prepare_set, too_many_downloads
+from lpn.data import SPLITS
+from lpn.errors import UserError
+
+
+@pytest.fixture
+def mayo(tmp_path: Path) -> Path:
+    """A data folder with ten training slices and one test slice."""
+    for part, number in (("train", 10), ("test", 1)):
+        folder = tmp_path / "data/mayoct/mayo_data_arranged_patientwise" / part / "Phantom"
+        folder.mkdir(parents=True)
+        for i in range(number):
+            np.save(folder / f"phantom_{i}.npy", np.full((512, 512), i / 10, np.float32))
+    return tmp_path / "data"
+
+
+def test_slices_are_in_the_order_of_their_numbers(mayo: Path, tmp_path: Path) -> None:
+    folder = mayo / "mayoct/mayo_data_arranged_patientwise/train/Phantom"
+    (folder / "phantom_0.npy").rename(folder / "phantom_10.npy")  # after 9, not after 1
+    prepare_set("mayo", tmp_path / "out", mayo, count=10)
+    train, validation = (np.load(tmp_path / f"out/{split}.npy") for split in ("train", "validation"))
+    np.testing.assert_allclose(np.concatenate([train, validation])[:, 0, 0, 0], [*np.arange(1, 10) / 10, 0])
+    assert train.shape == (2, 1, 512, 512)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (np.zeros((256, 256), np.float32), r"phantom_3\.npy has shape \(256, 256\)"),
+        (np.full((512, 512), np.nan, np.float32), r"phantom_3\.npy holds NaN"),
+        (np.full((512, 512), 1000, np.int16), r"phantom_3\.npy .*outside \[0, 1\]"),
+        (b"\x80\x04payload", r"phantom_3\.npy is truncated"),
+    ],
+)
+def test_damaged_slices_are_named(mayo: Path, tmp_path: Path, content: np.ndarray | bytes, message: str) -> None:
+    path = mayo / "mayoct/mayo_data_arranged_patientwise/train/Phantom/phantom_3.npy"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        np.save(path, content)
+    with pytest.raises(UserError, match=message):
+        prepare_set("mayo", tmp_path / "out", mayo)
+
+
+def test_slices_are_counted(mayo: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"has 10 training images of Mayo-CT, not 300"):
+        prepare_set("mayo", tmp_path / "out", mayo, count=300)
+    for i in range(2):
+        (mayo / f"mayoct/mayo_data_arranged_patientwise/train/Phantom/phantom_{i}.npy").unlink()
+    with pytest.raises(UserError, match=r"has 8 slices; more than 8 are needed"):
+        prepare_set("mayo", tmp_path / "out", mayo)
+
+
+def test_slices_are_downloaded_once(mayo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    downloads = []
+
+    def download_folder(output: str, **options: object) -> None:
+        downloads.append(options)
+        shutil.copytree(mayo / "mayoct", Path(output) / "shared by its authors")
+
+    monkeypatch.setattr("gdown.download_folder", download_folder)
+    for run in ("first", "second"):
+        prepare_set("mayo", tmp_path / run, tmp_path / "empty")
+    assert len(downloads) == 1
+    assert np.load(tmp_path / "second/train.npy").shape == (2, 1, 512, 512)
+
+
+def test_missing_slices_say_what_to_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gdown.download_folder", too_many_downloads)
+    with pytest.raises(UserError, match="Place the folder 'mayo_data_arranged_patientwise'"):
+        prepare_set("mayo", tmp_path / "out", tmp_path / "data")
+
+
+def test_sizes() -> None:
+    assert [dataset("mayo").sizes(split) for split in SPLITS] == [
+        [(512, 512, None)],
+        [(512, 512, 8)],
+        [(512, 512, None)],
+    ]
+    assert dataset("mayo", count=281).sizes("train") == [(512, 512, 273)]

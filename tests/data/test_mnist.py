@@ -1,0 +1,89 @@
+import gzip
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lpn.data.mnist
+from data.conftest import dataset, pixels, prepare_set
+from lpn.data import SPLITS
+from lpn.data.mnist import FILE, HEADER
+from lpn.errors import UserError
+
+IMAGES = pixels(20, 28, 28)
+RAW = HEADER + IMAGES.tobytes()
+
+
+@pytest.fixture(autouse=True)
+def small_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MNIST of 20 images, and no source but those that a test gives."""
+    monkeypatch.setattr(lpn.data.mnist, "MD5", hashlib.md5(RAW).hexdigest())
+    parts = {"train": slice(0, 10), "test": slice(10, 15), "validation": slice(15, 20)}
+    monkeypatch.setattr(lpn.data.mnist, "PARTS", parts)
+    monkeypatch.setattr(lpn.data.mnist, "_torchvision_mirrors", list)
+
+
+def check_images(folder: Path) -> None:
+    """Assert that the prepared splits are those of IMAGES."""
+    parts = [np.load(folder / f"{split}.npy") for split in ("train", "test", "validation")]
+    assert [part.shape for part in parts] == [(10, 1, 28, 28), (5, 1, 28, 28), (5, 1, 28, 28)]
+    np.testing.assert_array_equal(np.concatenate(parts)[:, 0], IMAGES)
+
+
+@pytest.mark.parametrize("name", ["mnist.npy", FILE, f"{FILE}.gz"])
+def test_own_folder_comes_first(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "data/mnist"
+    folder.mkdir(parents=True)
+    if name == "mnist.npy":
+        np.save(folder / name, IMAGES)
+    else:
+        (folder / name).write_bytes(gzip.compress(RAW) if name.endswith(".gz") else RAW)
+    assert prepare_set("mnist", tmp_path / "out", tmp_path / "data") == str(folder / name)
+    check_images(tmp_path / "out")
+
+
+def test_next_source_after_damaged_ones(tmp_path: Path, server: tuple[str, Path]) -> None:
+    url, folder = server
+    packed = gzip.compress(RAW)
+    broken = {"truncated": packed[:-500], "wrong": gzip.compress(RAW[:-1] + b"x"), "page": b"<html>not found</html>"}
+    for name, content in broken.items():
+        (folder / name).mkdir()
+        (folder / name / f"{FILE}.gz").write_bytes(content)
+    mirrors = [*(url + name for name in [*broken, "missing"]), str(tmp_path / "no folder")]
+    with pytest.raises(UserError) as info:
+        prepare_set("mnist", tmp_path / "out", tmp_path / "data", mirrors)
+    message = str(info.value)
+    assert f"Place {FILE}.gz" in message
+    assert str(tmp_path / "data/mnist") in message
+    assert "name a mirror" in message
+    lines = {line.split(": ")[0].strip(): line for line in message.splitlines() if ": " in line}
+    assert "ended before" in lines[url + "truncated"]
+    assert "wrong checksum" in lines[url + "wrong"]
+    assert "gzip" in lines[url + "page"]
+    assert "404" in lines[url + "missing"]
+    assert "No such file" in lines[str(tmp_path / "no folder")]
+    assert not (tmp_path / "out").exists()
+
+    (folder / f"{FILE}.gz").write_bytes(packed)
+    assert prepare_set("mnist", tmp_path / "out", tmp_path / "data", [*mirrors, url]) == url
+    check_images(tmp_path / "out")
+
+
+def test_own_data_are_only_read(tmp_path: Path) -> None:
+    folder = tmp_path / "data/mnist"
+    folder.mkdir(parents=True)
+    np.save(folder / "mnist.npy", IMAGES)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "data").rglob("*")}
+    for path in before:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    prepare_set("mnist", tmp_path / "out", tmp_path / "data")
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "data").rglob("*")} == before
+    folder.chmod(0o755)
+    check_images(tmp_path / "out")
+
+
+def test_sizes() -> None:
+    assert [dataset("mnist").sizes(split) for split in SPLITS] == [[(28, 28, 10)], [(28, 28, 5)], [(28, 28, 5)]]
+    assert dataset("mnist").channels == 1
+    assert dataset("mnist").same_everywhere

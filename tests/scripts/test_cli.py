@@ -1,0 +1,82 @@
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Literal
+
+import pytest
+from conftest import ROOT
+from pydantic import Field, PositiveInt
+
+from lpn.errors import UserError
+from lpn.settings import File, Settings
+
+
+class Spec(Settings):
+    """Settings of a job."""
+
+    rate: float = Field(description="the rate, in Hz")
+    count: PositiveInt = Field(default=3, description="how many")
+    kernel: Literal["box"] | File | None = None
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The module that scripts share."""
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import _cli
+
+    return _cli
+
+
+def test_settings_are_text_or_files(cli: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers are those of YAML 1.2, and paths start at the file."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/spec.yaml").write_text("rate: 1e-3\nkernel: kernels.npz\n")
+    (tmp_path / "folder/spec.json").write_text('{"rate": 1e-3, "kernel": "kernels.npz"}')
+    text = cli.read_spec('{"rate": 1e-3, "kernel": "folder/kernels.npz"}', Spec)
+    assert text == Spec(rate=1e-3, count=3, kernel="folder/kernels.npz")
+    assert cli.read_spec("folder/spec.yaml", Spec) == cli.read_spec("folder/spec.json", Spec) == text
+    (tmp_path / "folder/spec.yaml").write_text("rate: 1\nkernel: box\n")
+    assert cli.read_spec("folder/spec.yaml", Spec) == Spec(rate=1.0, kernel="box")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "the settings  ?can't be read"),
+        ("none.yaml", "the settings none.yaml can't be read"),
+        ('{"rate": 1, "rate": 2}', "the key 'rate' is there twice"),
+        ('{"count": 1}', "key 'top level' lacks 'rate'"),
+        ('{"rate": 1, "count": 0}', "key 'count' is 0"),
+        ('{"rate": 1, "cuont": 1}', "unknown key 'cuont'; did you mean 'count'"),
+        ('{"rate": "fast", "count": 1.5}', "key 'rate' is 'fast'.*key 'count' is 1.5"),
+        ("twice.yaml", r"(?s)twice\.yaml are no valid YAML.*duplicate key"),
+        ("broken.yaml", "broken.yaml are no valid YAML"),
+        ("list.yaml", "must be a mapping of keys to values"),
+    ],
+)
+def test_faults_are_named(cli: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "twice.yaml").write_text("rate: 1\nrate: 2\n")
+    (tmp_path / "broken.yaml").write_text("rate: [1\n")
+    (tmp_path / "list.yaml").write_text("- rate\n")
+    with pytest.raises(UserError, match=message):
+        cli.read_spec(text, Spec)
+
+
+def test_help_describes_the_settings(cli: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.parser("What it does.", Spec).parse_args(["--help"])
+    text = capsys.readouterr().out
+    assert "What it does." in text
+    assert "rate: the rate, in Hz" in text
+    assert re.search(r"count: how many \(.*default: 3\)", text)
+
+
+def test_the_log_names_machine_and_packages(cli: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.log_machine()
+    machine, packages = capsys.readouterr().out.splitlines()
+    assert machine.startswith(cli.MACHINE)
+    assert packages.startswith(f"{cli.PACKAGES}torch ")
+    assert ", numpy " in packages

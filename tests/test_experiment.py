@@ -1,0 +1,161 @@
+"""Reconstruction in Python, without any file."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from lpn.experiment import DivergenceError, Method, Scores, make_prox, reconstruct, record, summarise
+from lpn.measurements import Measurement, simulate
+from lpn.metrics import psnr
+from lpn.networks import build_network
+from lpn.operators import LinearOperator
+from lpn.operators.circular_blur import CircularBlurSettings
+from lpn.tuning import Score, choose, tune
+
+PDHG: dict[str, Any] = {"solver": "pdhg", "prox": {"name": "tv", "weight": 0.01}, "scale": 1.0, "iterations": 6}
+CLIPPED = Scores(clip=True)
+
+
+@pytest.fixture
+def operator() -> LinearOperator:
+    return CircularBlurSettings(kernel="box", side=3).build((3, 24, 16), 0)
+
+
+@pytest.fixture
+def measurement(operator: LinearOperator) -> Measurement:
+    """Two smooth colour images of 24x16."""
+    rows, columns = np.mgrid[:24, :20] / 24
+    image = torch.from_numpy(np.stack([rows, columns, (rows + columns) / 2]).astype(np.float32))
+    return simulate(torch.stack([image[..., :16], image[..., 4:]]), operator, 0.02, 0, "test")
+
+
+def method(**changes: Any) -> Method:
+    return Method.model_validate(PDHG | changes)
+
+
+def test_border_and_channels_of_the_quality(operator: LinearOperator, measurement: Measurement) -> None:
+    scores = Scores(clip=True, border=3, channelwise=True)
+    image, iterations = record(reconstruct(method(), operator, measurement, scores), first=4)
+    assert measurement.truth is not None
+    expected = psnr(image.numpy(), measurement.truth, channelwise=True, border=3)
+    images = summarise(iterations, {"scale": 1.0})
+    np.testing.assert_array_equal(images.psnr, expected)
+    assert images.image.tolist() == [4, 5]
+    assert images.iteration.tolist() == [6, 6]
+    assert set(images.tuned) == {"scale 1"}
+    assert len(iterations) == 14
+    assert "objective" not in iterations
+
+
+def test_stops_on_its_residuals(operator: LinearOperator, measurement: Measurement) -> None:
+    _, iterations = record(reconstruct(method(iterations=500, stop=0.05), operator, measurement, CLIPPED))
+    number = iterations.iteration.max()
+    assert 2 < number < 100
+    last = iterations[iterations.iteration == number]
+    largest = iterations.groupby("image")[["primal", "dual"]].max()
+    assert (last[["primal", "dual"]].to_numpy() <= 0.05 * largest.to_numpy()).all()
+
+
+def test_total_variation_is_in_the_data_term(operator: LinearOperator, measurement: Measurement) -> None:
+    given = method(solver={"name": "pdhg", "tv": 0.5})
+    image, iterations = record(reconstruct(given, operator, measurement, Scores(clip=False)))
+    residual, x = operator(image).numpy() - measurement.y, image.numpy()
+    variation = np.abs(np.diff(x, axis=2)).sum((1, 2, 3)) + np.abs(np.diff(x, axis=3)).sum((1, 2, 3))
+    expected = (residual**2).sum((1, 2, 3)) + 0.5 * variation
+    np.testing.assert_allclose(iterations[iterations.iteration == 6].data_term, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("solver", "weight"), [("pgd", 1 / 0.495), ({"name": "pdhg", "tv": 0.1}, (1 + 8) / 0.99)])
+def test_objective_of_a_network(operator: LinearOperator, measurement: Measurement, solver: Any, weight: float) -> None:
+    """Their x is z, so the objective is the sum of the recorded terms; the steps may be read after the last one."""
+    network = build_network({"name": "lpn_patch", "channels": 3, "hidden": 2, "size": 8}).eval()
+    steps = list(reconstruct(method(solver=solver, prox={"model": "face"}), operator, measurement, CLIPPED, network))
+    assert [step.number for step in steps] == list(range(7))
+    assert set(steps[0].values) == {"psnr", "ssim"}
+    for step in steps[1:]:
+        expected = step.values["data_term"] + weight * step.values["regulariser"]
+        np.testing.assert_allclose(step.values["objective"], expected, rtol=1e-6)
+
+
+def test_divergence(operator: LinearOperator, measurement: Measurement) -> None:
+    network = build_network({"name": "dncnn", "channels": 3, "hidden": 4, "depth": 3}).eval().requires_grad_(False)
+    network.convolutions[-1].weight *= 1e30
+    given = method(prox={"model": "dncnn"}, iterations=50)
+    with pytest.raises(DivergenceError, match="iterate [2-9] is not finite"):
+        list(reconstruct(given, operator, measurement, CLIPPED, network))
+
+
+def test_grid_search(operator: LinearOperator, measurement: Measurement) -> None:
+    given = method(tune={"scale": [0.001, 5], "solver.tv": [0, 0.1]})
+    rows = given.rows()
+    assert rows[0] == [{"scale": 0.001, "solver.tv": 0}, {"scale": 0.001, "solver.tv": 0.1}]
+    points = [point for row in rows for point in row]
+    scores = tune(given, points, operator, measurement, CLIPPED)
+    chosen = choose(scores)
+    best = int(np.argmax([score.psnr for score in scores]))
+    assert chosen.parameters == points[best]
+    assert chosen.at_edge == ["scale", "solver.tv"]
+    image, _ = record(reconstruct(given.at(chosen.parameters), operator, measurement, CLIPPED))
+    assert measurement.truth is not None
+    assert psnr(image.numpy(), measurement.truth).mean() == pytest.approx(scores[best].psnr, rel=1e-12)
+    with pytest.raises(ValueError, match="lack the truth"):
+        tune(given, points, operator, Measurement(measurement.y, measurement.start, measurement.observed), CLIPPED)
+
+
+def test_the_first_of_equal_points_is_chosen() -> None:
+    scores = [Score(parameters={"scale": i}, psnr=psnr) for i, psnr in enumerate([None, 20.0, 30.0, 30.0])]
+    assert choose(scores).parameters == {"scale": 2}
+    assert choose(scores).at_edge == []
+    with pytest.raises(ValueError, match="diverged at every point"):
+        choose(scores[:1])
+
+
+def test_points_of_a_method() -> None:
+    given = method(prox={"model": "face"}, tune={"prox.strength": [0.5, 1]})
+    assert given.at({"prox.strength": 0.5, "iterations": 9}) == method(prox={"model": "face", "strength": 0.5}, iterations=9)
+    assert Method().rows() == []
+    assert Method().solver is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"prox": None}, "lacks prox: a method needs solver, prox, scale, iterations, or none of them"),
+        ({"solver": None, "prox": None, "scale": None, "iterations": None, "stop": 0.1}, "stop need a solver"),
+        ({"tune": {"rho": [1]}}, "tune: rho is no setting of the method"),
+        ({"tune": {"solver.rho": [1]}}, "tune: solver.rho is no setting"),
+        ({"tune": {"scale.x": [1]}}, "tune: scale.x is no setting"),
+        ({"tune": {"prox.weight": [0.1, -1]}}, "tune: prox.weight can't be -1: key 'weight' is -1: input should be"),
+        ({"tune": {"scale": []}}, "at least 1 item"),
+        ({"tune": {"scale": [True]}}, "must be a finite number, not True"),
+        ({"tune": {}}, "at least 1 item"),
+        ({"tolerance": 1e-3}, "unknown key 'tolerance'"),
+    ],
+)
+def test_bad_methods_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        method(**changes)
+
+
+def test_a_solver_given_in_python_can_be_searched(operator: LinearOperator, measurement: Measurement) -> None:
+    from lpn.denoisers.tv import TV
+    from lpn.solvers.admm import ADMM
+
+    given = Method(solver=ADMM(rho=0.1), prox=TV(weight=0.1), scale=1.0, iterations=2, tune={"solver.rho": [0.1, 0.2]})
+    assert given.at({"solver.rho": 0.2}).solver == ADMM(rho=0.2)
+    assert len(list(reconstruct(given, operator, measurement, CLIPPED))) == 3
+
+
+def test_parts_that_do_not_fit_are_refused(operator: LinearOperator, measurement: Measurement) -> None:
+    network = build_network({"name": "dncnn", "channels": 3, "hidden": 2, "depth": 3})
+    _, tv, _, _ = method().algorithm()
+    with pytest.raises(ValueError, match="tv is no network"):
+        make_prox(tv, (3, 8, 8), network=network)
+    with pytest.raises(ValueError, match="has no solver"):
+        Method().algorithm()
+    other = CircularBlurSettings(kernel="box", side=3).build((3, 16, 24), 0)
+    with pytest.raises(ValueError, match="don't fit the operator"):
+        next(reconstruct(method(), other, measurement, CLIPPED))

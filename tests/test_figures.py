@@ -1,0 +1,112 @@
+"""Figures as functions of data frames and arrays."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lpn import figures
+from lpn.errors import UserError
+
+
+def test_images_whose_solver_stopped_keep_their_last_values() -> None:
+    parts = [
+        pd.DataFrame({"method": "tv", "image": part, "iteration": range(1, len(quality) + 1), "psnr": quality})
+        for part, quality in enumerate(([20.0, 25.0], [30.0, 31.0, 32.0, 33.0]))
+    ]
+    trace = figures.mean_trace(pd.concat(parts))
+    assert dict(trace.psnr) == {1: 25.0, 2: 28.0, 3: 28.5, 4: 29.0}
+
+
+def test_convergence_draws_what_methods_have() -> None:
+    rows = {"image": 0, "iteration": range(3), "psnr": [20.0, 21.0, 22.0], "primal": [np.nan, 0.1, 0.01]}
+    lpn = pd.DataFrame(rows | {"method": "lpn", "objective": [np.nan, 7.0, 5.0]})
+    tv = pd.DataFrame(rows | {"method": "tv"})
+    figure = figures.convergence(pd.concat([tv, lpn]), {"lpn": "LPN"}, "Deblurring", "demo")
+    psnr, primal, objective = figure.axes
+    assert [line.get_label() for line in psnr.lines] == ["tv", "LPN"]
+    assert len(primal.lines) == 2
+    (line,) = objective.lines
+    assert line.get_color() == psnr.lines[1].get_color()  # the same as in the other panels
+    np.testing.assert_array_equal(line.get_ydata(), [2.0])  # minus the least; zero has no logarithm
+    assert figure.get_suptitle() == "Deblurring, mean over 1 image\ndemo"
+
+
+def test_comparison_finds_images_by_their_numbers() -> None:
+    def part(method: str, numbers: list[int]) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+        scores = pd.DataFrame({"method": method, "image": numbers, "psnr": 20.0, "ssim": 0.5})
+        images = np.stack([np.full((3, 4, 4), number / 10) for number in numbers])
+        return scores, images, images + 0.01
+
+    results = [part("tv", [0, 1]), part("tv", [2]), part("lpn", [0, 1]), part("lpn", [2])]
+    figure = figures.comparison(results, {"lpn": "LPN"}, [1, 2], "Deblurring", "demo")
+    drawn = [axis.images[0].get_array() for axis in figure.axes]
+    np.testing.assert_allclose(
+        [picture.mean() for picture in drawn if picture is not None], [0.1, 0.1, 0.11, 0.2, 0.2, 0.21]
+    )
+    titles = [axis.get_title() for axis in figure.axes]
+    assert titles == ["tv\n20.00 / 0.500", "LPN\n20.00 / 0.500", "Truth", "20.00 / 0.500", "20.00 / 0.500", ""]
+    with pytest.raises(ValueError, match="the results of tv lack image 3"):
+        figures.comparison(results, {}, [3], "", "")
+
+
+def prior() -> pd.DataFrame:
+    table = pd.DataFrame({"level": [0.0, 0.0, 0.05, 0.05], "image": [0, 1, 0, 1], "regulariser": [1.0, 2.0, 5.0, 6.0]})
+    return table.assign(perturbation="gaussian")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_prior_grid(channels: int) -> None:
+    images = np.random.default_rng(0).random((2, 2, channels, 5, 5))
+    figure = figures.prior_grid(prior(), images, [1], "s", "demo")
+    assert [axis.get_title() for axis in figure.axes] == [r"$R_\theta = 1.00$", r"$R_\theta = 5.00$"]
+    assert [axis.get_xlabel() for axis in figure.axes] == ["s = 0", "s = 0.05"]
+    picture = figure.axes[1].images[0].get_array()
+    np.testing.assert_array_equal(picture, images[1, 1].transpose(1, 2, 0).squeeze())
+
+
+def test_prior_violin() -> None:
+    (axis,) = figures.prior_violin(prior(), "s", "demo").axes
+    assert axis.get_xlabel() == "gaussian level s"
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["0", "0.05"]
+
+
+def test_curves_show_the_truth_if_it_is_known() -> None:
+    x = np.linspace(-4, 4, 9)
+    unknown = pd.DataFrame({"x": x, "prox": x, "potential": x, "regulariser": x})
+    known = unknown.assign(prox_true=x, potential_true=x, regulariser_true=x)
+    figure = figures.curves([("a", known), ("b", unknown)], 3.5, "demo")
+    assert [len(axis.lines) for axis in figure.axes] == [2, 1] * 3
+    assert np.abs(figure.axes[0].lines[0].get_xdata()).max() == 3
+
+
+def test_tuning_marks_the_best() -> None:
+    grid = pd.DataFrame({"scale": [0.5, 0.5, 1.0, 2.0], "tv": [0, 1, 0, 0], "psnr": [20.0, 22.0, 25.0, np.nan]})
+    (axis,) = figures.tuning([("TV", grid)], "Deblurring", "demo").axes
+    curve, circle = axis.lines
+    np.testing.assert_array_equal(curve.get_ydata(), [22, 25, np.nan])
+    np.testing.assert_array_equal(circle.get_xdata(), [2.0])
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["1", "2", "4"]
+
+
+def test_the_same_figure_is_the_same_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    grid = pd.DataFrame({"scale": [0.5, 1.0], "psnr": [20.0, 22.0]})
+    for name in "ab":
+        figures.save(figures.tuning([("TV", grid)], "", ""), tmp_path / name / "figure.pdf")
+    a, b = (sorted((tmp_path / name).iterdir()) for name in "ab")
+    assert [path.name for path in a] == ["figure.pdf", "figure.png"]
+    assert [path.read_bytes() for path in a] == [path.read_bytes() for path in b]
+
+
+def test_bad_arrays_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    with pytest.raises(UserError, match=r"the array truth of .*a\.npz can't be read"):
+        figures.read_array(path, "truth")
+    np.savez(path, x=np.zeros(3))
+    with pytest.raises(UserError, match="truth"):
+        figures.read_array(path, "truth")
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(UserError, match="truth"):
+        figures.read_array(path, "truth")

@@ -1,0 +1,65 @@
+"""Published values: which of them stand next to ours, and which files are refused."""
+
+from typing import Any
+
+import pytest
+from conftest import ROOT
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+
+from lpn.published import Experiment, Published
+
+BLUR = {"operator": {"name": "blur", "sigma": 1.0}, "noise": 0.02}
+RESULT = {"source": "a paper", "data": "celeba", "images": 20, "psnr_ssim": {"deblurring": {"AR": [31.5, None]}}}
+
+
+def experiment(**changes: Any) -> Experiment:
+    return Experiment.model_validate({"title": "", "data": "celeba", "methods": {}} | BLUR | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "agrees"),
+    [
+        ({}, True),
+        ({"operator": {"name": "blur", "sigma": 1, "kernel": None}}, True),
+        ({"noise": 0.2}, False),
+        ({"data": "mayo"}, False),
+        ({"operator": {"name": "blur", "sigma": 1.5}}, False),
+        ({"operator": "identity"}, False),
+    ],
+)
+def test_results_of_the_same_problem_on_the_same_data_are_shown(changes: dict[str, Any], agrees: bool) -> None:
+    published = Published.model_validate({"problems": {"deblurring": BLUR}, "results": [RESULT]})
+    row = {"method": "AR", "source": "a paper", "psnr_mean": 31.5, "ssim_mean": None, "images": 20, "scale": "published"}
+    assert published.rows(experiment(**changes)) == ([row] if agrees else [])
+
+
+def test_files_agree_in_any_folder() -> None:
+    def blurred(kernel: str) -> dict[str, Any]:
+        return {"operator": {"name": "circular_blur", "kernel": kernel}, "noise": 0.01}
+
+    published = Published.model_validate({"problems": {"deblurring": blurred("levin09.npz")}, "results": [RESULT]})
+    assert published.rows(experiment(**blurred("/data/kernels/levin09.npz")))
+    assert not published.rows(experiment(**blurred("/data/kernels/mine.npz")))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"results": [RESULT]}, "'problems' lacks deblurring"),
+        ({"problems": {"deblurring": BLUR}, "results": [RESULT | {"psnr_ssim": {"deblurring": {"AR": [1]}}}]}, "PSNR, SSIM"),
+        ({"values": [{"quantity": "psnr"}]}, "quantity"),
+        ({"problems": {"deblurring": BLUR | {"noise": -1}}}, "noise"),
+        ({"result": []}, "did you mean 'results'"),
+    ],
+)
+def test_bad_values_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Published.model_validate(change)
+
+
+def test_the_shipped_values_are_read() -> None:
+    values = YAML(typ="safe", pure=True).load((ROOT / "config/published.yaml").read_text())
+    published = Published.model_validate(values)
+    assert len(published.values) == 14
+    assert {name for result in published.results for name in result.psnr_ssim} == set(published.problems)

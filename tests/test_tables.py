@@ -1,0 +1,189 @@
+"""Tables as functions of data frames."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lpn import tables
+from lpn.errors import UserError
+from lpn.published import Experiment, Published
+
+BLUR = {"operator": {"name": "blur", "sigma": 1.0}, "noise": 0.02}
+
+
+def curve(model: str, slope: float = 1.0) -> pd.DataFrame:
+    """Return a curve on |x| <= 4 whose regulariser is slope |x| and whose prox is off by .1 slope."""
+    x = np.linspace(-4, 4, 9)
+    return pd.DataFrame(
+        {
+            "model": model,
+            "x": x,
+            "prox": x + 0.1 * slope,
+            "prox_true": x,
+            "potential": 0.0,
+            "potential_true": 0.0,
+            "regulariser": slope * np.abs(x),
+            "regulariser_true": np.abs(x),
+            "residual": np.abs(x) / 100,
+        }
+    )
+
+
+def prior(model: str = "net", perturbation: str = "gaussian") -> pd.DataFrame:
+    """Return R of two images at the levels .5 and 0, in this order."""
+    rows = [(0.5, 0, 7.0, 0.3), (0.5, 1, 9.0, 0.1), (0.0, 0, 5.0, 0.2), (0.0, 1, 8.0, 0.0)]
+    table = pd.DataFrame(rows, columns=["level", "image", "regulariser", "residual"])
+    return table.assign(model=model, perturbation=perturbation)
+
+
+def results() -> pd.DataFrame:
+    """Return results of two methods, one of them on three images."""
+    rows = [("lpn", 0, 30, 0.9, 30.5), ("lpn", 1, 28, 0.8, 28), ("lpn", 2, 32, 0.7, 32.1), ("tv", 0, 27, 0.6, 27)]
+    table = pd.DataFrame(rows, columns=["method", "image", "psnr", "ssim", "best_psnr"])
+    return table.assign(experiment="blur", iteration=20, tuned="rho 0.1")
+
+
+def experiment(**changes: Any) -> Experiment:
+    settings = {"title": "Deblurring, 2 %", "data": "celeba", "methods": {"lpn": "LPN", "tv": "TV"}}
+    return Experiment.model_validate(settings | BLUR | changes)
+
+
+def test_certificates_begin_with_the_model() -> None:
+    table = tables.certificates([{"asymmetry": 0.1, "failures": [], "model": "net", "passed": True}])
+    assert list(table) == ["model", "asymmetry", "passed"]
+
+
+def test_curves_are_compared_with_the_truth() -> None:
+    table = tables.curves(pd.concat([curve("b"), curve("a", 2.0)]), shown=3.5, at=3.5)
+    assert list(table.model) == ["b", "a"]  # as in the data
+    np.testing.assert_allclose(table.prox_mean_error, [0.1, 0.2])
+    np.testing.assert_allclose(table.prox_max_error, [0.1, 0.2])
+    np.testing.assert_allclose(table["regulariser_at_3.5"], [3.5, 7])
+    np.testing.assert_allclose(table.regulariser_mean_error, [0, 12 / 7])
+    np.testing.assert_allclose(table.inversion_residual, 0.03)  # of what is shown
+
+
+def test_curves_without_the_truth_have_no_errors() -> None:
+    unknown = curve("a").drop(columns=list(tables.TRUTH))
+    table = tables.curves(unknown, shown=3.5, at=9)
+    (row,) = table.to_dict("records")
+    for name in ("prox_mean_error", "prox_max_error", "regulariser_mean_error", "regulariser_at_9"):
+        assert np.isnan(row[name]), name  # 9 is outside the grid
+    mixed = tables.curves(pd.concat([unknown, curve("b")]), shown=3.5, at=3)
+    assert mixed.prox_mean_error.isna().tolist() == [True, False]
+
+
+def test_auc() -> None:
+    clean = np.array([1.0, 2.0, 3.0])
+    assert tables.auc(clean, clean) == 0.5
+    assert tables.auc(clean, clean + 5) == 1
+    assert tables.auc(clean, np.array([0.0, 2.0])) == pytest.approx(1.5 / 6)
+
+
+def test_a_prior_is_shifted_over_all_its_levels() -> None:
+    shifted = tables.shifted_prior(prior())
+    assert list(shifted.columns) == [0.5, 0.0]
+    assert shifted.to_numpy().tolist() == [[2, 0], [4, 3]]
+
+
+def test_priors() -> None:
+    table = tables.priors(pd.concat([prior(), prior("a"), prior("net", "blur")], ignore_index=True))
+    assert list(zip(table.model, table.perturbation, table.level, strict=True)) == [
+        ("net", "gaussian", 0.5),
+        ("net", "gaussian", 0.0),
+        ("net", "blur", 0.5),
+        ("net", "blur", 0.0),
+        ("a", "gaussian", 0.5),
+        ("a", "gaussian", 0.0),
+    ]
+    assert table.regulariser_mean[:2].tolist() == [3, 1.5]
+    assert table.regulariser_std[:2].tolist() == [1, 1.5]
+    assert table.auc[:2].tolist() == [0.5, 0.25]
+    assert table.inversion_residual[:2].tolist() == [0.3, 0.2]
+    assert set(table.images) == {2}
+
+
+def test_published_values_stand_next_to_ours() -> None:
+    def value(**settings: Any) -> dict[str, Any]:
+        return {"describes": "what", "published": 1.5, "precision": "exact", "source": "a paper"} | settings
+
+    entries = Published.model_validate(
+        {
+            "values": [
+                value(quantity="regulariser", model="b", x=2.5, precision="about"),
+                value(quantity="prox_deviation", model="b", x=1),
+                value(quantity="image_regulariser", model="net", perturbation="gaussian", image=1, level=0.5),
+                value(quantity="image_regulariser", model="net", perturbation="blur", image=1, level=0.5),
+                value(quantity="image_regulariser", model="net", perturbation="gaussian", image=7, level=0.5),
+                value(quantity="regulariser", model="missing", x=2.5),
+                value(quantity="prox_deviation", model="unknown", x=1),
+            ]
+        }
+    )
+    unknown = curve("unknown").drop(columns=list(tables.TRUTH))
+    table = tables.published(entries, [prior(), curve("b"), unknown])
+    np.testing.assert_allclose(table.ours[:3], [2.5, 0.1, 4])
+    assert table.ours[3:].isna().all()
+    assert table.published[:2].tolist() == ["about 1.5", 1.5]
+
+
+def test_reconstructions_beside_published_ones() -> None:
+    quality = {"AR": [31.5, None], "LPN": {"psnr_mean": 33.0, "psnr_std": 0.5}}
+    entry = {"source": "a paper", "data": "celeba", "images": 20, "psnr_ssim": {"blur": quality}}
+    published = Published.model_validate({"problems": {"blur": BLUR}, "results": [entry, entry | {"data": "mayo"}]})
+    table = tables.reconstructions(results(), {"blur": experiment()}, published, "test").reset_index(drop=True)
+    assert list(table.method) == ["LPN", "TV", "AR", "LPN"]
+    assert list(table.source) == ["this run", "this run", "a paper", "a paper"]
+    assert list(table.scale) == ["test", "test", "published", "published"]
+    assert set(table.data) == {"celeba"}
+    lpn = table.iloc[0]
+    assert (lpn.experiment, lpn.images) == ("Deblurring, 2 %", 3)
+    assert lpn.psnr_mean == pytest.approx(30)
+    assert lpn.psnr_std == pytest.approx((8 / 3) ** 0.5)
+    assert lpn.ssim_mean == pytest.approx(0.8)
+    assert lpn.largest_psnr_drop == pytest.approx(0.5)
+    assert lpn.tuned == "rho 0.1"
+    assert table.psnr_mean[2:].tolist() == [31.5, 33.0]
+    assert table.psnr_std[3] == 0.5
+    assert table.ssim_mean[2:].isna().all()
+
+    other = tables.reconstructions(results(), {"blur": experiment(noise=0.2)}, published, "test")
+    assert set(other.source) == {"this run"}  # another problem than the published one
+
+
+@pytest.mark.parametrize(
+    ("methods", "message"),
+    [
+        ({"lpn": "LPN", "tv": "TV", "bm3d": "BM3D"}, "no results of blur by bm3d"),
+        ({"lpn": "LPN"}, "no title of blur by tv"),
+    ],
+)
+def test_results_and_titles_must_fit(methods: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        tables.reconstructions(results(), {"blur": experiment(methods=methods)}, Published(), "test")
+
+
+def test_names_stay_text(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("model,x\n01,2\n")
+    assert tables.read_tables([tmp_path / "a.csv", tmp_path / "a.csv"], ["model"]).model.tolist() == ["01", "01"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "can't be read"),
+        ("", "can't be read"),
+        ("model,x\n1,2\n1,2,3,4\n", "can't be read"),
+        ("model\n1\n", "lacks the columns x, prox"),
+    ],
+)
+def test_bad_files_are_refused(tmp_path: Path, text: str | None, message: str) -> None:
+    path = tmp_path / "curves.csv"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UserError, match=f"{re.escape(str(path))} {message}"):
+        tables.read_table(path, tables.CURVES)

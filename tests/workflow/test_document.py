@@ -1,0 +1,73 @@
+"""The page of all settings and the JSON schema are those of the code, and the schema knows the files as they are."""
+
+from pathlib import Path
+from typing import Any
+
+import document
+import jsonschema
+import pytest
+from configuration import read_yaml
+
+from .conftest import ROOT
+
+CONFIGURATIONS = [
+    *sorted((ROOT / "config/paper").glob("*.yaml")),
+    *(ROOT / f"config/{n}.yaml" for n in ("paper", "demo", "subset")),
+]
+
+
+def test_documents_are_up_to_date(tmp_path: Path) -> None:
+    document.write(tmp_path)
+    for name in ("settings.md", "config.schema.json"):
+        assert (tmp_path / name).read_text() == (ROOT / "docs" / name).read_text(), (
+            f"run `make docs-settings`: docs/{name} is old"
+        )
+
+
+def test_the_page_explains_keys_and_components() -> None:
+    page = document.page()
+    assert "- noise: standard deviation of the noise (float, >= 0, needed)\n" in page
+    assert "## `operator` of an experiment\n\n### `bayer`\n\nThe RGGB mosaic" in page
+    assert "None (" not in page.replace("None (default", "")
+
+
+@pytest.fixture(scope="module")
+def validator() -> jsonschema.Draft202012Validator:
+    schema = document.file_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+@pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: path.name)
+def test_the_schema_accepts_shipped_files(validator: jsonschema.Draft202012Validator, path: Path) -> None:
+    validator.validate(read_yaml(path))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"models": {"a": {"like": "b", "network": {"hidden": 3}, "patch": None}}},
+        {"models": {"a": {"source": "model.pt", "network": "lpn_28"}}},
+        {"data": {"a": {"like": "b", "count": 3}, "b": {"name": "mine.py:Mine", "path": "x"}, "c": "mnist"}},
+        {"experiments": {"a": {"like": "b", "methods": ["tv", {"lpn": {"like": "tv", "scale": 1, "tune": None}}]}}},
+        {"methods": {"a": {"solver": "pgd", "prox": {"model": "x"}}}},
+    ],
+)
+def test_the_schema_accepts_parts(validator: jsonschema.Draft202012Validator, config: dict[str, Any]) -> None:
+    validator.validate(config)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"modles": {}},
+        {"models": {"a": {"netwrk": "lpn_28"}}},
+        {"models": {"a": {"network": {"name": "lpn_28", "size": 3}}}},
+        {"models": {"a": {"sigma": 0}}},
+        {"experiments": {"a": {"methods": {"tv": {}}}}},
+        {"experiments": {"a": {"methods": [{"tv": {"scal": 1}}]}}},
+    ],
+)
+def test_the_schema_refuses_faults(validator: jsonschema.Draft202012Validator, config: dict[str, Any]) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        validator.validate(config)

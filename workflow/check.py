@@ -1,0 +1,86 @@
+"""Check a configuration, and print it complete, as JSON: with its defaults, its inherited settings and no unused definition.
+
+examples:
+  python workflow/check.py config/demo.yaml
+  python workflow/check.py mine.yaml --set '{"run": "other"}'
+"""
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from checks import config_faults, used
+from configuration import ROOT, SECTIONS, ConfigurationError, collect, expand
+from schema import Config
+
+from lpn.settings import Component, as_file, files, parts, sentences
+
+
+def complete(paths: list[Path], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return {"config": the complete configuration, "facts": what the plan must know, "files": the files it names}.
+
+    Raises ConfigurationError with one sentence for each fault.
+    """
+    raw = expand(collect(paths, overrides))
+    own = set(raw.pop("own"))
+    folder = os.environ.get("LPN_DATA", str(as_file(raw.get("folder", "data"))))
+    os.environ["LPN_DATA"] = str(Path(folder).expanduser().absolute())  # so that settings may name $LPN_DATA/kernels/...
+    try:
+        config = Config.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigurationError(" ".join(_once(sentences(error)))) from error
+    run = used(config)
+    if faults := dict.fromkeys(config_faults(config, run, own, Path(os.environ["LPN_DATA"]))):
+        raise ConfigurationError(" ".join(faults))
+    data = {name: config.dataset(name) for name in run["data"]}
+    dump = config.model_dump(mode="json")
+    for section in SECTIONS:
+        dump[section] = {name: value for name, value in dump[section].items() if name in run[section]}
+    dump["data"] = {name: dataset.model_dump(mode="json") for name, dataset in data.items()}
+    plug_ins = {c.name.rpartition(":")[0] for c in parts(config) if isinstance(c, Component) and ":" in c.name}
+    named = {file for name in run["models"] for file in files(config.models[name])}
+    named |= {file for name in run["experiments"] for file in files(config.experiments[name])}
+    facts = {
+        "lpns": [name for name in run["models"] if config.models[name].network.is_lpn],
+        "drawn": [name for name, dataset in data.items() if not dataset.prepared],
+        "same_everywhere": [name for name, dataset in data.items() if dataset.same_everywhere],
+        "rows": {
+            name: {key: m.rows() for key, m in config.experiments[name].methods.items()} for name in run["experiments"]
+        },
+        "files": {name: files(config.experiments[name].operator) for name in run["experiments"]},
+    }
+    return {"config": dump, "facts": facts, "files": sorted(plug_ins | named)}
+
+
+def _once(faults: list[str]) -> list[str]:
+    """Return faults without those that experiments only inherit from `methods`."""
+    shared = {re.sub(r"'experiments\.[^']*?\.methods\.", "'methods.", fault): fault for fault in reversed(faults)}
+    return list(shared.values())[::-1]
+
+
+def main() -> None:
+    """Print the complete configuration, or one paragraph that names what is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="*", type=Path, help="configuration files (default: config/paper.yaml)")
+    parser.add_argument(
+        "--set", default="{}", type=json.loads, help="settings of the run that replace those of the files, JSON"
+    )
+    args = parser.parse_args()
+    try:
+        print(json.dumps(complete(args.files or [ROOT / "config/paper.yaml"], args.set)))
+    except ConfigurationError as error:
+        text = " ".join(str(error).split())
+        sys.exit(f"error in the configuration: {text} Every key is explained in docs/settings.md.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,241 @@
+"""What types can't say of a configuration: names that must exist, and things that must fit each other by their shapes."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from configuration import ConfigurationError, known
+from pydantic import ValidationError
+from schema import Config, Experiment, Model
+
+from lpn.data import DataSet
+from lpn.denoisers.learned import Learned
+from lpn.experiment import Method
+from lpn.metrics import check_border
+from lpn.networks import NetworkSettings
+from lpn.settings import Settings, files, sentences
+
+RESERVED = ("certificates", "published")  # tables of every run
+LARGE = 4096  # the side of images of unknown sizes: it fits all, so that what does not depend on sizes is checked
+Sizes = list[tuple[int, int, int | None]]  # see `DataSet.sizes`
+Shape = tuple[int, ...]  # (C, H, W)
+
+
+def used(config: Config) -> dict[str, list[str]]:
+    """Return the names of the definitions that the run needs, by section, in the order of the configuration."""
+    run = {
+        name: [key for key in getattr(config, name) if key in config.make] for name in ("curves", "priors", "experiments")
+    }
+    experiments = [config.experiments[name] for name in run["experiments"]]
+    models = {
+        name for section in ("curves", "priors") for key in run[section] for name in getattr(config, section)[key].models
+    }
+    models |= {m.prox.model for e in experiments for m in e.methods.values() if isinstance(m.prox, Learned)}
+    models |= {ancestor for name in models for ancestor in _ancestors(config, name)}
+    run["models"] = [name for name in config.models if name in models]
+    data = {config.models[name].data for name in run["models"]} | {e.data for e in experiments}
+    data |= {e.tuning.data or e.data for e in experiments if any(method.tune for method in e.methods.values())}
+    return run | {"data": sorted(data), "methods": []}
+
+
+def _ancestors(config: Config, name: str) -> list[str]:
+    """Return the models that a model's training starts from, the nearest first, as far as they exist; a cycle ends them."""
+    chain = [name]
+    while isinstance(model := config.models.get(chain[-1]), Model) and model.init and model.init not in chain:
+        chain.append(model.init)
+    return chain[1:]
+
+
+def config_faults(config: Config, run: dict[str, list[str]], own: set[str], data_folder: Path) -> Iterator[str]:
+    """Yield one sentence for each fault of what the run uses, or what its own files define ("models.mine")."""
+
+    def checked(section: str) -> list[str]:
+        return [name for name in getattr(config, section) if name in run[section] or f"{section}.{name}" in own]
+
+    for name in checked("models"):
+        yield from _attempt(f"models.{name}", _model_faults, config, name)
+    for section in ("curves", "priors"):
+        for name in checked(section):
+            yield from _attempt(f"{section}.{name}", _evaluation_faults, config, section, name)
+    tables = {*RESERVED, *run["curves"], *run["priors"]}
+    for name in checked("experiments"):
+        if (table := config.experiments[name].table) in tables:
+            yield f"key 'experiments.{name}.table': the run has another table '{table}'. Choose another name."
+        yield from _attempt(f"experiments.{name}", _experiment_faults, config, name, data_folder)
+
+
+def _attempt(key: str, check: Callable[..., Iterable[str] | None], *arguments: object) -> Iterator[str]:
+    """Yield the faults that a check yields, and that with which it ends."""
+    try:
+        yield from check(*arguments) or ()
+    except ConfigurationError as error:
+        yield str(error)
+    except ValidationError as error:
+        yield from sentences(error, key)
+    except ValueError as error:
+        yield f"key '{key}': {str(error).rstrip('.')}."
+
+
+def _dataset(config: Config, key: str, name: str) -> DataSet:
+    return config.dataset(known(name, config.datasets, key))
+
+
+def _sizes(data: DataSet, split: str) -> Sizes | None:
+    """Return the sizes of the images of a split; none where there are no images."""
+    return data.sizes(split) if data.prepared else []
+
+
+def _missing(key: str, settings: Settings, later: Path | None = None) -> Iterator[str]:
+    """Yield the files that settings name and that do not exist; those below the folder `later` may be placed later."""
+    for file in files(settings):
+        if not Path(file).is_file() and later not in Path(file).absolute().parents:
+            yield f"key '{key}' names the file {file}, which does not exist."
+
+
+def _model_faults(config: Config, name: str) -> Iterator[str]:
+    """Yield what is wrong with a model: what it starts from, its data, its network."""
+    model, key = config.models[name], f"models.{name}"
+    yield from _missing(f"{key}.source", model)
+    data = _dataset(config, f"{key}.data", model.data)
+    if isinstance(model, Model):
+        chain = [name, *_ancestors(config, name)]
+        if getattr(config.models.get(chain[-1]), "init", None) == name:
+            yield f"key '{key}.init': the models {' -> '.join([*chain, name])} form a cycle."
+        elif model.init and config.models[known(model.init, config.models, f"{key}.init")].network != model.network:
+            yield f"key '{key}.network' differs from that of '{model.init}', which training starts from."
+        if data.prepared and data.sizes("train") == []:
+            raise ValueError(f"the data '{model.data}' have no training images")
+        model.check_images(data.channels, _sizes(data, "train"))
+    _check_network(model.network, data, model.data)
+
+
+def _check_network(network: NetworkSettings, data: DataSet, name: str) -> None:
+    """Raise ValueError unless a network takes the samples of a data set, and can be certified by them if it is an LPN."""
+    shape = network.input_shape
+    if (shape[:1] != (data.channels,) or len(shape) != 3) if data.prepared else shape != data.sample_shape:
+        raise ValueError(f"the network '{network.name}' takes inputs of shape {shape}, but the data '{name}' have others")
+    if network.is_lpn and data.prepared:
+        if data.sizes("test") == []:
+            raise ValueError(f"the data '{name}' have no test images, at which a learned proximal network is certified")
+        for height, width, _ in data.sizes("test") or []:
+            if (shape[-1] or 0) > min(height, width):
+                raise ValueError(
+                    f"test images of {height}x{width} are smaller than the inputs of the network '{network.name}'"
+                )
+
+
+def _evaluation_faults(config: Config, section: str, name: str) -> Iterator[str]:
+    """Yield what is wrong with curves or priors: models that don't exist or don't fit, images that are not there."""
+    evaluation, key = getattr(config, section)[name], f"{section}.{name}"
+    for model in evaluation.models:
+        network = config.models[known(model, config.models, key)].network
+        if not network.is_lpn or (len(network.input_shape) == 1) != (section == "curves"):
+            what = "numbers" if section == "curves" else "images"
+            yield f"key '{key}' names the model '{model}', but needs learned proximal networks of {what}."
+        elif section == "priors":
+            data = _dataset(config, f"models.{model}.data", config.models[model].data)
+            yield from _too_few(f"{key}.images", evaluation.images, config.models[model].data, _sizes(data, "test"))
+    if section == "curves":
+        for model in sorted(evaluation.titles.keys() - set(evaluation.models)):
+            yield f"key '{key}.titles' names the model '{model}', which no figure shows."
+        return
+    for kind, perturbation in evaluation.perturbations.items():
+        yield from _shown(f"{key}.perturbations.{kind}.rows", perturbation.rows, evaluation.images)
+
+
+def _shown(key: str, shown: list[int], images: int) -> Iterator[str]:
+    for image in shown:
+        if image >= images:
+            yield f"key '{key}' shows image {image}, but there are {images} images, counted from 0."
+
+
+def _too_few(key: str, images: int, data: str, sizes: Sizes | None) -> Iterator[str]:
+    """Yield a fault if a split is known to have fewer images."""
+    counts = [count for *_, count in sizes or []]
+    if None not in counts and sizes is not None and sum(map(int, filter(None, counts))) < images:
+        yield f"key '{key}' is {images}, but '{data}' has fewer images."
+
+
+def _experiment_faults(config: Config, name: str, data_folder: Path) -> Iterator[str]:
+    """Yield what is wrong with an experiment: its images, its operator, its methods, its grid searches."""
+    experiment, key = config.experiments[name], f"experiments.{name}"
+    yield from _missing(key, experiment, data_folder)
+    yield from _shown(f"{key}.shown", experiment.shown, experiment.images)
+    data = _dataset(config, f"{key}.data", experiment.data)
+    sizes = _sizes(data, "test")
+    if sizes == []:
+        raise ValueError(f"the data '{experiment.data}' have no test images")
+    yield from _too_few(f"{key}.images", experiment.images, experiment.data, sizes)
+    yield from _mixed_sizes(key, experiment, sizes or [])
+    shapes = _shapes(data, sizes)
+    yield from _attempt(key, _check_images, experiment, shapes)
+    tuned, titles = [], dict[str, str]()
+    for method, settings in experiment.methods.items():
+        place = f"{key}.methods.{method}"
+        if not settings.title:
+            yield f"key '{place}' lacks 'title'."
+        elif (other := titles.setdefault(settings.title, method)) != method:
+            yield f"key '{place}.title' is that of '{other}' too. Give each method of an experiment its own title."
+        faults = list(_attempt(place, _check_method, config, place, experiment, settings, shapes))
+        yield from faults
+        tuned += [method] if settings.tune and not faults else []
+    if tuned:
+        yield from _tuning_faults(config, key, experiment, data, tuned)
+
+
+def _tuning_faults(config: Config, key: str, experiment: Experiment, data: DataSet, methods: list[str]) -> Iterator[str]:
+    """Yield what is wrong with the images of grid searches, and with methods on them."""
+    name, crop = experiment.tuning.data or experiment.data, experiment.tuning.crop
+    found = _dataset(config, f"{key}.tuning.data", name)
+    sizes = _sizes(found, "validation")
+    if sizes == []:
+        raise ConfigurationError(
+            f"key '{key}.methods': 'tune' needs validation images, and '{name}' has none. Name a data set that has some "
+            f"under '{key}.tuning.data'."
+        )
+    if found.channels != data.channels:
+        raise ConfigurationError(f"key '{key}.tuning.data': '{name}' has other channels than '{experiment.data}'.")
+    yield from _too_few(f"{key}.tuning.images", experiment.tuning.images, name, sizes)
+    for height, width, _ in sizes or []:
+        if crop and crop > min(height, width):
+            raise ConfigurationError(f"key '{key}.tuning.crop' is {crop}, more than images of {height}x{width} have.")
+    shapes = _shapes(found, sizes, crop)
+    yield from _attempt(f"{key}.tuning", _check_images, experiment, shapes)
+    for method in methods:
+        place = f"{key}.methods.{method}.tune"
+        yield from _attempt(place, _check_method, config, place, experiment, experiment.methods[method], shapes)
+
+
+def _shapes(data: DataSet, sizes: Sizes | None, crop: int | None = None) -> list[Shape]:
+    """Return the shapes of images, of which the centre may be cut out."""
+    return [(data.channels or 0, crop or height, crop or width) for height, width, _ in sizes or [(LARGE, LARGE, None)]]
+
+
+def _mixed_sizes(key: str, experiment: Experiment, sizes: Sizes) -> Iterator[str]:
+    """Yield a fault where a job would hold images of two sizes."""
+    position, per_job = 0, experiment.images_per_job
+    for height, width, count in sizes[:-1]:
+        position += count or 0
+        if count and position < experiment.images and position % per_job:
+            yield (
+                f"key '{key}.images_per_job' is {per_job}: images {position - position % per_job} to {position} have two "
+                f"sizes, {height}x{width} and another. Set it to a divisor of {position}; 1 always works."
+            )
+
+
+def _check_images(experiment: Experiment, shapes: list[Shape]) -> None:
+    for shape in shapes:
+        experiment.operator.check(shape)
+        check_border(shape, experiment.border)
+
+
+def _check_method(config: Config, key: str, experiment: Experiment, method: Method, shapes: list[Shape]) -> None:
+    """Raise ValueError unless a method, at each point of its grid search, fits images and the operator."""
+    for point in [point for row in method.rows() for point in row] or [{}] if method.solver else []:
+        solver, prox, scale, _ = method.at(point).algorithm()
+        for shape in shapes:
+            if isinstance(prox, Learned):
+                model = known(prox.model, config.models, f"{key}.prox.model")
+                prox.check_network(config.models[model].network, shape)
+            else:
+                prox.check(shape)
+        solver.check(experiment.operator.known_norm, scale)

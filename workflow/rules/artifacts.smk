@@ -1,0 +1,82 @@
+rule figure:
+    input:
+        files=lambda wildcards: ARTIFACTS.figures[wildcards.figure].files,
+        more=lambda wildcards: ARTIFACTS.figures[wildcards.figure].more,
+        notebook=lambda wildcards: f"workflow/notebooks/{ARTIFACTS.figures[wildcards.figure].kind}.ipynb",
+    output:
+        pdf=OUT / "figures/{figure}.pdf",
+        png=report(
+            OUT / "figures/{figure}.png",
+            caption="../report/figure.rst",
+            category=lambda wildcards: ARTIFACTS.figures[wildcards.figure].section,
+            subcategory=lambda wildcards: ARTIFACTS.figures[wildcards.figure].name,
+            labels={"figure": "{figure}", "format": "picture"},
+        ),
+        html=report(
+            OUT / "figures/{figure}.html",
+            caption="../report/notebook.rst",
+            category=lambda wildcards: ARTIFACTS.figures[wildcards.figure].section,
+            subcategory=lambda wildcards: ARTIFACTS.figures[wildcards.figure].name,
+            labels={"figure": "{figure}", "format": "notebook"},
+        ),
+    log:
+        run=LOGS / "figures/{figure}.log",
+        notebook=LOGS / "figures/{figure}.ipynb",
+    benchmark:
+        LOGS / "benchmarks/figure_{figure}.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    params:
+        spec=lambda wildcards: canonical(ARTIFACTS.figures[wildcards.figure].settings),
+        files=lambda wildcards, output: ARTIFACTS.list_file(
+            wildcards.figure, ARTIFACTS.figures[wildcards.figure].files, Path(".snakemake/lpn/figures")
+        ),
+        code=lambda wildcards: fingerprint(
+            "scripts/render_notebook.py",
+            extra=[ROOT / f"workflow/notebooks/{ARTIFACTS.figures[wildcards.figure].kind}.ipynb"],
+        ),
+    message:
+        "Drawing the figure {wildcards.figure}"
+    shell:
+        "python scripts/render_notebook.py {input.notebook:q} --spec {params.spec:q} --list {params.files:q} "
+        "--executed {log.notebook:q} --pdf {output.pdf:q} > {log.run:q} 2>&1"
+
+
+rule table:
+    input:
+        files=lambda wildcards: ARTIFACTS.tables[wildcards.table].files,
+        more=lambda wildcards: ARTIFACTS.tables[wildcards.table].more,
+    output:
+        csv=OUT / "tables/{table}.csv",
+        markdown=report(
+            OUT / "tables/{table}.md",
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "{table}"},
+        ),
+        latex=OUT / "tables/{table}.tex",
+    log:
+        LOGS / "tables/{table}.log",
+    benchmark:
+        LOGS / "benchmarks/table_{table}.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    params:
+        label=config["label"],
+        kind=lambda wildcards: ARTIFACTS.tables[wildcards.table].kind,
+        spec=lambda wildcards: canonical(ARTIFACTS.tables[wildcards.table].settings),
+        files=lambda wildcards, output: ARTIFACTS.list_file(
+            wildcards.table, ARTIFACTS.tables[wildcards.table].files, Path(".snakemake/lpn/tables")
+        ),
+        code=PLAN.code("make_table"),
+    message:
+        "Making the table {wildcards.table}"
+    shell:
+        "python scripts/make_table.py {params.kind} --list {params.files:q} --spec {params.spec:q} "
+        "--label {params.label:q} --output {output.csv:q} > {log:q} 2>&1"

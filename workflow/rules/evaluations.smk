@@ -1,0 +1,54 @@
+rule curves_of_model:
+    input:
+        unpack(lambda wildcards: PLAN.certified(wildcards.model)),
+    output:
+        OUT / "curves/{curves}/{model}.csv",
+    log:
+        LOGS / "curves/{curves}_{model}.log",
+    benchmark:
+        LOGS / "benchmarks/curves_{curves}_{model}.tsv"
+    conda:
+        "../../environment.yml"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        spec=lambda wildcards: canonical(PLAN.curve_settings(wildcards.curves, wildcards.model)),
+        code=lambda wildcards: PLAN.code("laplacian_curves", model=wildcards.model),
+    message:
+        "Evaluating the prox, potential and prior of {wildcards.model}"
+    shell:
+        "python scripts/laplacian_curves.py --spec {params.spec:q} --model {input.model:q} --output {output:q} "
+        "> {log:q} 2>&1"
+
+
+rule prior_of_model:
+    input:
+        unpack(lambda wildcards: PLAN.certified(wildcards.model)),
+        data=lambda wildcards: PLAN.model_data(wildcards.model),
+    output:
+        prior=OUT / "priors/{priors}/{model}/{perturbation}.csv",
+        arrays=OUT / "priors/{priors}/{model}/{perturbation}.npz",
+    log:
+        LOGS / "priors/{priors}_{model}_{perturbation}.log",
+    benchmark:
+        LOGS / "benchmarks/prior_{priors}_{model}_{perturbation}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=per_attempt(8000),
+        runtime=per_attempt(120),
+    params:
+        spec=lambda wildcards: canonical(
+            PLAN.prior_settings(wildcards.priors, wildcards.model, wildcards.perturbation)
+        ),
+        data=lambda wildcards, input: data_option(input.data),
+        code=lambda wildcards: PLAN.code("mnist_prior", model=wildcards.model),
+    message:
+        "Evaluating the prior that {wildcards.model} learned, {wildcards.perturbation}"
+    shell:
+        "python scripts/launch.py --gpus {resources.gpu} scripts/mnist_prior.py --spec {params.spec:q} "
+        "--model {input.model:q} {params.data} --output {output.prior:q} --arrays {output.arrays:q} "
+        "--threads {threads} > {log:q} 2>&1"
