@@ -12,7 +12,7 @@ READY = .venv/ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export UV_HTTP_TIMEOUT = 300
 
-.PHONY: help demo paper test test-faults test-slurm slurm-packages lint format bench report archive lock clean
+.PHONY: help demo paper test test-faults test-slurm slurm-packages lint format docs-settings bench report archive lock clean
 
 help: ## what each target gives
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -46,9 +46,10 @@ slurm-packages:
 	command -v slurmctld slurmd munged > /dev/null || { apt-get update --quiet=2 && DEBIAN_FRONTEND=noninteractive \
 		apt-get install --quiet=2 --yes --no-install-recommends slurmctld slurmd slurm-client munge > /dev/null; }
 
-lint: $(READY) ## style, spelling, workflow lint
+lint: $(READY) ## style, types, spelling, workflow lint
 	ruff check .
 	ruff format --check .
+	basedpyright --level error
 	snakefmt --check workflow
 	codespell
 	snakemake --lint
@@ -59,6 +60,9 @@ format: $(READY) ## rewrite Python and Snakemake files in the project's style
 	ruff check --fix .
 	ruff format .
 	snakefmt workflow
+
+docs-settings: $(READY) ## write docs/settings.md and the JSON schema from the settings' classes
+	python workflow/document.py docs
 
 bench: $(READY) ## speed and memory, ours beside the plain formulation
 	python tests/benchmark.py

@@ -72,10 +72,9 @@ def smallest_ritz_value(model: LPN, x: Tensor, steps: int, generator: torch.Gene
     It bounds the smallest eigenvalue from above, so one below 2 alpha disproves convexity. Full reorthogonalisation
     (Golub and Van Loan, section 10.3). `generator` is the CPU's.
     """
-    n, dimension = x.shape[0], x[0].numel()
 
     def draw() -> Tensor:
-        return torch.randn(n, dimension, generator=generator, dtype=x.dtype).to(x.device)
+        return torch.randn(len(x), x[0].numel(), generator=generator, dtype=x.dtype).to(x.device)
 
     y = x.detach().requires_grad_(True)
     f = model(y)
@@ -85,7 +84,7 @@ def smallest_ritz_value(model: LPN, x: Tensor, steps: int, generator: torch.Gene
         (image,) = torch.autograd.grad(f, y, basis[-1].view_as(x), retain_graph=True)
         images.append(image.flatten(1))
         q = torch.stack(basis, 1)
-        if len(basis) == min(steps, dimension):
+        if len(basis) == min(steps, x[0].numel()):
             break
         w = _orthogonal(images[-1], q)
         norm = w.norm(dim=1, keepdim=True)

@@ -9,17 +9,11 @@ from torch import Tensor
 
 @dataclass
 class CGResult:
-    """The solutions x of A x = b, per sample.
+    """The solutions x of A x = b, per sample."""
 
-    Attributes:
-        x: (N, ...).
-        iterations: int64 (N,), how many each sample needed.
-        relative_residual: (N,) ||b - A x|| / ||b||, of the residual that the iterations update.
-    """
-
-    x: Tensor
-    iterations: Tensor
-    relative_residual: Tensor
+    x: Tensor  # (N, ...)
+    iterations: Tensor  # int64 (N,), how many each sample needed
+    relative_residual: Tensor  # (N,) ||b - A x|| / ||b||, of the residual that the iterations update
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
@@ -71,5 +65,4 @@ def conjugate_gradients(
         r = r - step * ap
         error[index] = dot(r, r).sqrt()
         iterations[index] += 1
-    relative = torch.where(scale == 0, 0, error / scale).flatten()
-    return CGResult(x, iterations, relative)
+    return CGResult(x, iterations, torch.where(scale == 0, 0, error / scale).flatten())

@@ -32,7 +32,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if not Path(path).exists():
         raise UserError(f"the checkpoint {path} does not exist.")
     try:
-        _check_sums(path)
+        if zipfile.is_zipfile(path):  # as all are since PyTorch 1.6
+            with zipfile.ZipFile(path) as file:
+                if name := file.testzip():  # has another checksum than it was written with: torch.load does not look
+                    raise zipfile.BadZipFile(name)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(
@@ -43,23 +46,14 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         # EINVAL: in a cut file torch seeks to before its start
         if isinstance(error, OSError) and error.errno != errno.EINVAL:
             raise
-        raise UserError(
-            f"{path} is truncated or corrupt ({type(error).__name__}). Delete it and train or download it again."
-        ) from error
+        text = f"{path} is truncated or corrupt ({type(error).__name__}). Delete it and train or download it again."
+        raise UserError(text) from error
     if not isinstance(checkpoint, dict) or not set(KEYS) <= set(checkpoint):
         raise UserError(f"{path} is not a checkpoint: it must hold the keys {', '.join(KEYS)}.")
     state = checkpoint["model_state_dict"]
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise UserError(f"{path} is not a checkpoint: its 'model_state_dict' must be a dictionary of tensors.")
     return checkpoint
-
-
-def _check_sums(path: str | Path) -> None:
-    """Raise BadZipFile if a part of the file has another checksum than it was written with; torch.load does not look."""
-    if zipfile.is_zipfile(path):  # as all are since PyTorch 1.6
-        with zipfile.ZipFile(path) as file:
-            if name := file.testzip():
-                raise zipfile.BadZipFile(name)
 
 
 def write_checkpoint(path: str | Path, checkpoint: dict[str, Any]) -> None:
@@ -86,10 +80,9 @@ def load_state(model: Network, state: dict[str, torch.Tensor], source: str | Pat
 
 def save_model(path: str | Path, model: Network, iteration: int, optimizer_state: dict[str, Any], loss: float) -> None:
     """Write `model.pt` at `path` and `model_config.json` beside it, both atomically."""
-    state = {name: value.contiguous() for name, value in model.state_dict().items()}
     write_json(Path(path).with_name("model_config.json"), model.config)
-    values = (iteration, state, optimizer_state, loss)
-    write_checkpoint(path, dict(zip(KEYS, values, strict=True)))
+    state = {name: value.contiguous() for name, value in model.state_dict().items()}
+    write_checkpoint(path, dict(zip(KEYS, (iteration, state, optimizer_state, loss), strict=True)))
 
 
 def read_settings(path: str | Path) -> NetworkSettings:

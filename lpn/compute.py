@@ -5,7 +5,7 @@ import ctypes
 import os
 import platform
 import re
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -39,11 +39,7 @@ def describe_machine() -> str:
 
 def describe_packages(*names: str) -> str:
     """Return the versions of installed packages in one line, e.g. "torch 2.15.0, numpy 2.4.1"."""
-    versions = []
-    for name in names:
-        with contextlib.suppress(PackageNotFoundError):
-            versions.append(f"{name} {version(name)}")
-    return ", ".join(versions)
+    return ", ".join(f"{name} {version(name)}" for name in names)
 
 
 def setup_compute(threads: int, device: str) -> torch.device:

@@ -13,7 +13,7 @@ class UserError(Exception):
 
 
 def run_cli(main: Callable[[], None]) -> None:
-    """Run a script's `main`; show a `UserError`, or a full disk, as one paragraph and exit with 1.
+    """Run a script's `main`; show a `UserError`, a full disk, or an error in a plug-in as one paragraph and exit with 1.
 
     SIGTERM, by which schedulers end jobs, ends it as an exception would: temporary files are removed.
     """
@@ -22,10 +22,14 @@ def run_cli(main: Callable[[], None]) -> None:
         main()
     except UserError as error:
         sys.exit(f"error: {error}")
-    except OSError as error:
-        if error.errno not in NO_SPACE:
-            raise
-        sys.exit(
-            f"error: no space left on the device while writing {error.filename or 'a file'}. Finished files are "
-            "intact, and training goes on from its last checkpoint: free some space and run the same command again."
-        )
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in NO_SPACE:
+            sys.exit(
+                f"error: no space left on the device while writing {error.filename or 'a file'}. Finished files are "
+                "intact, and training goes on from its last checkpoint: free some space and run the same command again."
+            )
+        from lpn.settings import plug_in_fault
+
+        if fault := plug_in_fault(error):
+            sys.exit(f"error: {fault}")
+        raise

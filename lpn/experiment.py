@@ -1,4 +1,4 @@
-"""Reconstruction of images by a method, its record, and the search for the method's parameters. No files."""
+"""Reconstruction of images by a method, and its record. No files."""
 
 import itertools
 import math
@@ -14,7 +14,7 @@ from torch import Tensor
 from lpn.denoisers import Denoiser, Prox, as_prox
 from lpn.denoisers.learned import Learned
 from lpn.measurements import Measurement
-from lpn.metrics import check_border, psnr, ssim
+from lpn.metrics import psnr, ssim
 from lpn.networks import Network, network_settings
 from lpn.operators import LinearOperator
 from lpn.settings import Choice, Settings, sentences
@@ -63,14 +63,13 @@ class Method(Settings):
                              "observed image")  # fmt: skip
         if missing and (extra := [name for name in ("stop", "tune") if getattr(self, name) is not None]):
             raise ValueError(f"{' and '.join(extra)} need a solver")
-        for path, values in (self.tune or {}).items():
-            for value in values:
-                try:
-                    self.at({path: value})
-                except ValidationError as error:
-                    raise ValueError(f"tune: {path} can't be {value:g}: {' '.join(sentences(error))}") from error
-                except ValueError as error:
-                    raise ValueError(f"tune: {error}") from error
+        for path, value in ((path, value) for path, values in (self.tune or {}).items() for value in values):
+            try:
+                self.at({path: value})
+            except ValidationError as error:
+                raise ValueError(f"tune: {path} can't be {value:g}: {' '.join(sentences(error))}") from error
+            except ValueError as error:
+                raise ValueError(f"tune: {error}") from error
         return self
 
     def at(self, point: Mapping[str, float]) -> "Method":
@@ -101,7 +100,7 @@ class Method(Settings):
 def _replaced(settings: Settings, path: list[str], value: float, whole: str) -> Settings:
     """Return settings, validated, with another value at a path."""
     name, *rest = path
-    current = getattr(settings, name, None) if name in type(settings).model_fields else None
+    current = getattr(settings, name, None)
     if name not in type(settings).model_fields or (rest and not isinstance(current, Settings)):
         raise ValueError(f"{whole} is no setting of the method")
     new = _replaced(current, rest, value, whole) if isinstance(current, Settings) and rest else value
@@ -124,9 +123,9 @@ class Scores(Settings):
         """Return the PSNR in dB of images (N, C, H, W), (N,)."""
         return psnr(images.float().cpu().numpy(), truth, self.channelwise, self.border)
 
-    def ssim(self, images: Tensor, truth: np.ndarray) -> np.ndarray:
-        """Return the SSIM of images (N, C, H, W), (N,)."""
-        return ssim(images.float().cpu().numpy(), truth, self.border)
+    def quality(self, images: Tensor, truth: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the PSNR and the SSIM of images (N, C, H, W), (N,) each."""
+        return {"psnr": self.psnr(images, truth), "ssim": ssim(images.float().cpu().numpy(), truth, self.border)}
 
 
 def make_prox(
@@ -157,9 +156,7 @@ def iterates(method: Method, problem: Problem, prox: Prox, start: Tensor) -> Ite
     found = until(found, method.stop) if method.stop else found
     for number, iterate in enumerate(itertools.islice(found, most), 1):
         if not (iterate.x + iterate.z).isfinite().all():
-            raise DivergenceError(
-                f"the method diverged: iterate {number} is not finite. A smaller scale, or a larger rho, may help."
-            )
+            raise DivergenceError(f"the method diverged: iterate {number} is not finite. Lower the scale, or raise rho.")
         yield iterate
 
 
@@ -207,19 +204,15 @@ def reconstruct(
     Raises ValueError if the parts don't fit each other, and DivergenceError once an iterate is not finite.
     """
     measurement.check_operator(operator)
-    truth = measurement.truth
-    if truth is not None:
-        check_border(truth.shape, scores.border)
 
     def step(number: int, image: Tensor, values: dict[str, np.ndarray]) -> Step:
         image = scores.clipped(image)
-        quality = {} if truth is None else {"psnr": scores.psnr(image, truth), "ssim": scores.ssim(image, truth)}
+        quality = {} if measurement.truth is None else scores.quality(image, measurement.truth)
         return Step(number, image, quality | values)
 
+    yield step(0, torch.from_numpy(measurement.start if method.solver else measurement.observed), {})
     if method.solver is None:
-        yield step(0, torch.from_numpy(measurement.observed), {})
         return
-    yield step(0, torch.from_numpy(measurement.start), {})
     solver, denoiser, scale, _ = method.algorithm()
     prox = make_prox(denoiser, operator.input_shape, device, network)
     y, start = (torch.from_numpy(array).to(device) for array in (measurement.y, measurement.start))
@@ -240,10 +233,9 @@ def record(steps: Iterable[Step], first: int = 0) -> "tuple[Tensor, pd.DataFrame
 
 
 def summarise(iterations: "pd.DataFrame", tuned: Mapping[str, float] | None = None) -> "pd.DataFrame":
-    """Return one row per image of a record.
+    """Return one row per image of a record: the number of the last iterate and the method's tuned parameters in words.
 
-    It has the number of the last iterate and, if the truth is known, its quality and the best PSNR of all with its
-    iteration; and the method's tuned parameters in words.
+    If the truth is known, it has the quality of the last iterate and the best PSNR of all with its iteration, too.
     """
     last = iterations[iterations.iteration == iterations.iteration.max()].set_index("image")
     images = last[["iteration"]]

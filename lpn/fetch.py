@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from lpn.data._fetch import cache, download, fetch_drive_folder, reason
+from lpn.data._fetch import cache, download, fetch_drive, reason
 from lpn.errors import UserError
 from lpn.files import wait_for_lock
 
@@ -21,9 +21,15 @@ def fetch_model(source: str) -> Path:
         if source.startswith("drive:"):
             drive, _, name = source.removeprefix("drive:").partition("/")
             folder = cache() / "models" / drive
+            path = folder / name
             with wait_for_lock(folder.with_suffix(".lock")):
-                fetch_drive_folder(drive, folder, name)
-            path, others = folder / name, sorted(str(file.relative_to(folder)) for file in folder.rglob("*.pt"))
+                try:
+                    if not path.exists():
+                        fetch_drive(drive, folder, is_folder=True)
+                except OSError:  # as if any file of the folder is unavailable; gdown never leaves partial ones
+                    if not path.exists():
+                        raise
+            others = sorted(str(file.relative_to(folder)) for file in folder.rglob("*.pt"))
         elif "://" in source:
             folder = cache() / "models" / hashlib.sha256(source.encode()).hexdigest()[:16]
             with wait_for_lock(folder.with_suffix(".lock")):

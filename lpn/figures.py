@@ -1,4 +1,8 @@
-"""Figures: functions of data frames and arrays that return a Matplotlib figure, in the style that is set."""
+"""Figures: functions of data frames and arrays that return a Matplotlib figure, in the style that is set.
+
+Arguments that several have: `title`, of the experiment; `titles`, of the methods by name (others are called by their names);
+`symbol`, of the level of a perturbation; `label`, the last line of the caption.
+"""
 
 from __future__ import annotations
 
@@ -28,24 +32,21 @@ def read_array(path: str | Path, name: str) -> np.ndarray:
         raise UserError(f"the array {name} of {path} can't be read ({error}). Delete the file and make it again.") from error
 
 
-def save(figure: Figure, path: str | Path) -> None:
-    """Write a figure as PDF at `path`, and as PNG beside it."""
+def save(figure: Figure, path: str | Path) -> Figure:
+    """Write a figure as PDF at `path`, and as PNG beside it, and return it."""
     for suffix in (".pdf", ".png"):
         with atomic_path(Path(path).with_suffix(suffix), suffix=suffix) as temporary:
             figure.savefig(temporary, dpi=200, bbox_inches="tight")
+    return figure
 
 
-def _subplots(rows: int, columns: int, size: tuple[float, float], **options: Any) -> tuple[Figure, np.ndarray]:
-    """Return a figure of `size` (inches) and its axes (rows, columns)."""
+def _subplots(rows: int, columns: int, size: tuple[float, float], caption: str, **options: Any) -> tuple[Figure, np.ndarray]:
+    """Return a figure of `size` (inches) with a small grey caption above it, and its axes (rows, columns)."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained")
+    figure.suptitle(caption, fontsize="x-small", color="0.4")
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
-
-
-def _caption(figure: Figure, text: str) -> None:
-    """Write small grey text above a figure."""
-    figure.suptitle(text, fontsize="x-small", color="0.4")
 
 
 def _draw_image(axis: Axes, image: np.ndarray) -> None:
@@ -56,13 +57,10 @@ def _draw_image(axis: Axes, image: np.ndarray) -> None:
 
 
 def curves(columns: Sequence[tuple[str, pd.DataFrame]], shown: float, label: str) -> Figure:
-    """Draw prox, potential and regulariser of scalar models, one model in each column, and the truth if it is known.
+    """Draw prox, potential and regulariser of scalar models on |x| <= shown, one model in each column.
 
-    Args:
-        columns: title and curve of each model, a table with the columns x, prox, potential and regulariser; the truth is
-            in prox_true, potential_true and regulariser_true.
-        shown: only |x| up to this is drawn.
-        label: caption.
+    `columns` are the title and the curve of each model: x, prox, potential, regulariser, and prox_true, potential_true and
+    regulariser_true if the truth is known.
     """
     import seaborn as sns
 
@@ -71,7 +69,7 @@ def curves(columns: Sequence[tuple[str, pd.DataFrame]], shown: float, label: str
         "potential": (r"$\psi_\theta(x)$", "true potential"),
         "regulariser": (r"$R_\theta(x)$", "true prior"),
     }
-    figure, axes = _subplots(3, len(columns), (2.3 * len(columns), 5.6), sharex=True, sharey="row")
+    figure, axes = _subplots(3, len(columns), (2.3 * len(columns), 5.6), label, sharex=True, sharey="row")
     for column, (title, curve) in enumerate(columns):
         inside = curve.loc[curve["x"].abs() <= shown]
         axes[0, column].set_title(title)
@@ -83,7 +81,6 @@ def curves(columns: Sequence[tuple[str, pd.DataFrame]], shown: float, label: str
                 axis.set_ylabel(symbol)
                 axis.legend(frameon=False, fontsize="small")
         axes[-1, column].set_xlabel("$x$")
-    _caption(figure, label)
     sns.despine(figure)
     return figure
 
@@ -95,40 +92,33 @@ def prior_grid(prior: pd.DataFrame, images: np.ndarray, rows: Sequence[int], sym
         prior: of one model and perturbation, with the columns image, level and regulariser.
         images: (levels, n, C, H, W) in the order of the levels; C is 1 or 3.
         rows: numbers of the images to draw.
-        symbol: of the level.
-        label: caption.
     """
     values = shifted_prior(prior)
     levels = list(values.columns)
-    figure, axes = _subplots(len(rows), len(levels), (1.3 * len(levels), 1.65 * len(rows)))
+    figure, axes = _subplots(len(rows), len(levels), (1.3 * len(levels), 1.65 * len(rows)), label)
     for line, row in zip(axes, rows, strict=True):
         for axis, level, stack in zip(line, levels, images, strict=True):
             _draw_image(axis, stack[row])
             axis.set_title(rf"$R_\theta = {values.loc[row, level]:.2f}$", fontsize="small")
     for axis, level in zip(axes[-1], levels, strict=True):
         axis.set_xlabel(f"{symbol} = {level:g}")
-    _caption(figure, label)
     return figure
 
 
 def prior_violin(prior: pd.DataFrame, symbol: str, label: str) -> Figure:
     """Draw the distribution of the learned regulariser over images at every level of a perturbation, shifted to minimum 0.
 
-    Args:
-        prior: of one model and perturbation, with the columns perturbation, image, level and regulariser.
-        symbol: of the level.
-        label: caption.
+    `prior` is that of one model and perturbation, with the columns perturbation, image, level and regulariser.
     """
     import seaborn as sns
 
     values = shifted_prior(prior).rename(columns="{:g}".format)
-    figure, axes = _subplots(1, 1, (3.6, 2.8))
+    figure, axes = _subplots(1, 1, (3.6, 2.8), label)
     axis = axes[0, 0]
     sns.violinplot(values, ax=axis, color="C0", cut=0, inner="quartile")
     axis.plot(range(len(values.columns)), values.mean(), color="C3", marker="o", label="mean")
     axis.set(xlabel=f"{prior['perturbation'].iloc[0]} level {symbol}", ylabel=r"$R_\theta(x)$")
     axis.legend(frameon=False)
-    _caption(figure, label)
     sns.despine(figure)
     return figure
 
@@ -145,10 +135,7 @@ def comparison(
     Args:
         results: of a method and a part of the images, in the order of the columns: a table with the columns method, image,
             psnr and ssim, and the images of its rows, (n, C, H, W), as reconstructed and in truth; C is 1 or 3.
-        titles: of the methods by name; others are called by their names.
         shown: numbers of the images to draw.
-        title: of the experiment.
-        label: second line of the caption.
 
     Raises ValueError if the results of a method lack an image.
     """
@@ -156,31 +143,29 @@ def comparison(
     truth: dict[int, np.ndarray] = {}
     for scores, images, true_images in results:
         for row, image, true_image in zip(scores.to_dict("records"), images, true_images, strict=True):
-            caption = f"{row['psnr']:.2f} / {row['ssim']:.3f}"
-            pictures.setdefault(row["method"], {})[row["image"]] = image, caption
+            quality = f"{row['psnr']:.2f} / {row['ssim']:.3f}"
+            pictures.setdefault(row["method"], {})[row["image"]] = image, quality
             truth[row["image"]] = true_image
     for method, of_method in pictures.items():
         if missing := [str(number) for number in shown if number not in of_method]:
             raise ValueError(f"the results of {method} lack image {', '.join(missing)}")
     columns = [titles.get(method, method) for method in pictures] + ["Truth"]
-    figure, axes = _subplots(len(shown), len(columns), (1.5 * len(columns), 1.85 * len(shown)))
+    caption = f"{title}; over each image PSNR (dB) / SSIM\n{label}"
+    figure, axes = _subplots(len(shown), len(columns), (1.5 * len(columns), 1.85 * len(shown)), caption)
     for line, number in zip(axes, shown, strict=True):
         drawn = [*(of_method[number] for of_method in pictures.values()), (truth[number], "")]
-        for axis, (picture, caption) in zip(line, drawn, strict=True):
+        for axis, (picture, quality) in zip(line, drawn, strict=True):
             _draw_image(axis, picture)
-            axis.set_title(caption, fontsize="x-small")
+            axis.set_title(quality, fontsize="x-small")
     for axis, column in zip(axes[0], columns, strict=True):
         axis.set_title(f"{textwrap.fill(column, 20)}\n{axis.get_title()}".rstrip(), fontsize="x-small")
-    _caption(figure, f"{title}; over each image PSNR (dB) / SSIM\n{label}")
     return figure
 
 
 def mean_trace(iterations: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean over images at every iteration of one method. Images that stopped earlier keep their last values.
+    """Return the mean over images at every iteration of one method, of each column of numbers that has values.
 
-    Args:
-        iterations: with the columns image and iteration, and a column for each quantity. Columns without values are left
-            out, and those of names.
+    Images that stopped earlier keep their last values.
     """
     values = iterations.select_dtypes("number").dropna(axis="columns", how="all")
     images = values.pivot(index="iteration", columns="image")
@@ -190,14 +175,9 @@ def mean_trace(iterations: pd.DataFrame) -> pd.DataFrame:
 def convergence(iterations: pd.DataFrame, titles: Mapping[str, str], title: str, label: str) -> Figure:
     """Draw PSNR, residuals, data term and, of learned proximal networks, objective at every iteration, mean over images.
 
-    Args:
-        iterations: with the columns method, image, iteration and psnr; primal, dual, data_term and objective, if there.
-        titles: of the methods by name; others are called by their names.
-        title: of the experiment.
-        label: second line of the caption.
+    `iterations` has the columns method, image, iteration and psnr; primal, dual, data_term and objective, if there.
     """
-    methods = groups(iterations, "method")
-    traces = {titles.get(method, method): mean_trace(rows) for method, rows in methods.items()}
+    traces = {titles.get(method, method): mean_trace(rows) for method, rows in groups(iterations, "method").items()}
     panels = {
         "psnr": "PSNR (dB)",
         "primal": "primal residual",
@@ -206,7 +186,9 @@ def convergence(iterations: pd.DataFrame, titles: Mapping[str, str], title: str,
         "objective": "exact objective (LPN),\nless each curve's least",
     }
     panels = {column: name for column, name in panels.items() if any(column in trace for trace in traces.values())}
-    figure, axes = _subplots(1, len(panels), (2.6 * len(panels), 2.8))
+    count = iterations["image"].nunique()
+    caption = f"{title}, mean over {count} image{'s' * (count > 1)}\n{label}"
+    figure, axes = _subplots(1, len(panels), (2.6 * len(panels), 2.8), caption)
     for axis, (column, name) in zip(axes[0], panels.items(), strict=True):
         for number, (method, trace) in enumerate(traces.items()):
             if column not in trace:
@@ -220,21 +202,16 @@ def convergence(iterations: pd.DataFrame, titles: Mapping[str, str], title: str,
         axis.set_title(name, fontsize="small")
         axis.set(xlabel="iteration", yscale="linear" if column == "psnr" else "log")
     axes[0, 0].legend(fontsize="xx-small")
-    count = iterations["image"].nunique()
-    _caption(figure, f"{title}, mean over {count} image{'s' * (count > 1)}\n{label}")
     return figure
 
 
 def tuning(grids: Sequence[tuple[str, pd.DataFrame]], title: str, label: str) -> Figure:
     """Draw the mean PSNR over validation images against twice the scale of the data term; a circle marks the best.
 
-    Args:
-        grids: title and grid search of each method, a table with the columns scale and psnr. If a method has further
-            parameters, a point is the best over these.
-        title: of the experiment.
-        label: second line of the caption.
+    `grids` are the title and the grid search of each method, a table with the columns scale and psnr; if it has further
+    parameters, a point is the best over these.
     """
-    figure, axes = _subplots(1, 1, (5, 3.4))
+    figure, axes = _subplots(1, 1, (5, 3.4), f"{title}\n{label}")
     axis = axes[0, 0]
     for number, (method, grid) in enumerate(grids):
         best = grid.groupby("scale")["psnr"].agg("max")
@@ -247,5 +224,4 @@ def tuning(grids: Sequence[tuple[str, pd.DataFrame]], title: str, label: str) ->
     axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks], fontsize="x-small")
     axis.minorticks_off()
     axis.legend(fontsize="x-small")
-    _caption(figure, f"{title}\n{label}")
     return figure

@@ -11,39 +11,28 @@ from torch import Tensor
 from lpn.errors import UserError
 from lpn.files import read_array
 
+REMEDY = "Delete it and prepare the data again."
+
 
 def _checked(read: Callable[[], np.ndarray], path: str | Path) -> np.ndarray:
     """Return the images that `read` makes of `path`. Raises UserError if it can't, or they are no images."""
     try:
         images = read()
     except ValueError as error:
-        raise UserError(f"{path} can't be read as a NumPy array ({error}). Delete it and prepare the data again.") from error
+        raise UserError(f"{path} can't be read as a NumPy array ({error}). {REMEDY}") from error
     if images.ndim != 4 or not len(images) or images.dtype not in (np.uint8, np.float32):
-        raise UserError(
-            f"{path} holds {images.dtype} {images.shape}, not uint8 or float32 images (n, C, H, W). "
-            "Delete it and prepare the data again."
-        )
+        raise UserError(f"{path} holds {images.dtype} {images.shape}, not uint8 or float32 images (n, C, H, W). {REMEDY}")
     return images
 
 
-def load_images(path: str | Path) -> np.ndarray:
+def load_images(path: str | Path) -> np.memmap:
     """Return the images of a prepared file, (n, C, H, W), uint8 or float32 in [0, 1], mapped from the disk.
 
     Raises UserError if the file is missing or holds no such array.
     """
-    return _checked(lambda: read_array(path, mmap_mode="r"), path)
-
-
-def _arrays(path: str | Path) -> list[np.ndarray]:
-    """Return the arrays of a prepared file, one for each size of image in it."""
-    first = load_images(path)
-    assert isinstance(first, np.memmap)
-    arrays: list[np.ndarray] = [first]
-    with Path(path).open("rb") as file:
-        file.seek(first.offset + first.nbytes)
-        while file.peek(1):
-            arrays.append(_checked(lambda: read_array(file), path))
-    return arrays
+    images = _checked(lambda: read_array(path, mmap_mode="r"), path)
+    assert isinstance(images, np.memmap)
+    return images
 
 
 def read_images(path: str | Path, first: int, count: int) -> np.ndarray:
@@ -53,22 +42,23 @@ def read_images(path: str | Path, first: int, count: int) -> np.ndarray:
 
     Raises UserError as `load_images` does, and if there are fewer images, they differ in size or are not finite.
     """
-    arrays = _arrays(path)
+    mapped = load_images(path)
+    arrays: list[np.ndarray] = [mapped]
+    with Path(path).open("rb") as file:
+        file.seek(mapped.offset + mapped.nbytes)
+        while file.peek(1):
+            arrays.append(_checked(lambda: read_array(file), path))
     chosen = list(itertools.islice(itertools.chain(*arrays), first, first + count))
+    asked = f"images {first} to {first + count - 1}"
     if len(chosen) < count:
-        raise UserError(
-            f"images {first} to {first + count - 1} are needed, but {path} has only {sum(map(len, arrays))} images. "
-            "Ask for fewer."
-        )
+        raise UserError(f"{asked} are needed, but {path} has only {sum(map(len, arrays))} images. Ask for fewer.")
     if len({image.shape for image in chosen}) > 1:
         sizes = ", then ".join(f"{len(array)} of {array.shape[2]}x{array.shape[3]}" for array in arrays)
-        raise UserError(
-            f"images {first} to {first + count - 1} of {path} have different sizes. It has {sizes}. Read images of one size "
-            "at a time; one image at a time always works."
-        )
+        remedy = "Read images of one size at a time; one image at a time always works."
+        raise UserError(f"{asked} of {path} have different sizes. It has {sizes}. {remedy}")
     images = np.stack(chosen)
     if not np.isfinite(images).all():
-        raise UserError(f"{path} holds NaN or infinite values. Delete it and prepare the data again.")
+        raise UserError(f"{path} holds NaN or infinite values. {REMEDY}")
     return images
 
 

@@ -55,15 +55,13 @@ def simulate(x: Tensor, operator: LinearOperator, noise: float, seed: int, split
     draws = [numpy_generator(seed, "noise", split, i) for i in range(first, first + len(x))]
     normal = [draw.standard_normal(clean.shape[1:]) for draw in draws]
     y = clean + noise * torch.from_numpy(np.stack(normal)).float()
-    images = (y, operator.initial(y), operator.observed(y), x)
-    return Measurement(*(image.numpy() for image in images), drawn=operator.arrays())
+    start, observed = operator.initial(y), operator.observed(y)
+    return Measurement(y.numpy(), start.numpy(), observed.numpy(), x.numpy(), operator.arrays())
 
 
 def write_measurement(path: str | Path, measurement: Measurement) -> None:
     """Write measurements to an .npz file, without pickles: y, start, observed, truth if it is known, and drawn arrays."""
-    arrays = {name: getattr(measurement, name) for name in ARRAYS}
-    if measurement.truth is not None:
-        arrays = {"truth": measurement.truth} | arrays
+    arrays = {name: getattr(measurement, name) for name in ("truth", *ARRAYS) if getattr(measurement, name) is not None}
     with atomic_path(path, suffix=".npz") as temporary:
         np.savez(temporary, allow_pickle=False, **arrays, **measurement.drawn)
 
@@ -76,11 +74,9 @@ def read_measurement(path: str | Path) -> Measurement:
             arrays = dict(file)
     except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{path} can't be read as measurements ({error}). {remedy}") from error
-    known = {name: arrays.pop(name) for name in (*ARRAYS, "truth") if name in arrays}
-    for name in ARRAYS:
-        if name not in known:
+    for name in (*ARRAYS, *({"truth"} & arrays.keys())):
+        if name not in arrays:
             raise UserError(f"{path} lacks the array {name}; measurements hold {', '.join(ARRAYS)}. {remedy}")
-    for name, array in known.items():
-        if not np.isfinite(array).all():
+        if not np.isfinite(arrays[name]).all():
             raise UserError(f"the array {name} of {path} holds NaN or infinite values. {remedy}")
-    return Measurement(**known, drawn=arrays)
+    return Measurement(**{name: arrays.pop(name) for name in (*ARRAYS, "truth") if name in arrays}, drawn=arrays)

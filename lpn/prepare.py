@@ -1,8 +1,7 @@
 """Writing data sets as arrays: the raw images are decoded one by one, so large sets need little memory."""
 
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +25,10 @@ def prepare(dataset: DataSet, output: str | Path, sources: Sources) -> str:
     if not dataset.prepared:
         raise ValueError("there are no images to prepare, because its samples are drawn")
     source, images = dataset.read(sources)
+    if missing := [split for split in SPLITS if not (isinstance(images.get(split), np.ndarray) or images.get(split))]:
+        raise ValueError(
+            f"a data set must read all splits, empty ones as arrays (0, C, H, W); it lacks {', '.join(missing)}"
+        )
     for split in SPLITS:
         path = Path(output) / f"{split}.npy"
         for left in path.parent.glob(f".{path.name}.*"):  # by a killed job, up to gigabytes
@@ -37,43 +40,38 @@ def prepare(dataset: DataSet, output: str | Path, sources: Sources) -> str:
 
 def _write(path: Path, images: Images) -> None:
     """Write an array, arrays of several sizes, or images that are read one by one."""
+    from tqdm import tqdm
+
     with path.open("wb") as file:  # not a memory map: with one, a full disk kills the process
         if not isinstance(images, list):
             for array in images if isinstance(images, tuple) else (images,):
-                _check(array)
+                _check(array, array[:1])
                 np.save(file, array)
             return
-        from tqdm import tqdm
-
         first: np.ndarray | None = None
         for image in tqdm(_decoded(images), total=len(images), unit="image"):
-            _check(image[None], first)
+            _check(image[None], image[None] if first is None else first)
             if first is None:
-                first = image
+                first = image[None]
                 header = {"descr": image.dtype.str, "fortran_order": False, "shape": (len(images), *image.shape)}
                 np.lib.format.write_array_header_1_0(file, header)
             file.write(image.tobytes())
 
 
-def _check(images: np.ndarray, first: np.ndarray | None = None) -> None:
-    """Raise ValueError if an array is no images (n, C, H, W) that can be read again, or they are unlike the first image."""
+def _check(images: np.ndarray, first: np.ndarray) -> None:
+    """Raise ValueError if an array is no images (n, C, H, W) that can be read again, or they are unlike the first."""
     fit = images.ndim == 4 and images.dtype in (np.uint8, np.float32)
-    if not fit or (first is not None and (images.shape[1:], images.dtype) != (first.shape, first.dtype)):
+    if not fit or (images.shape[1:], images.dtype) != (first.shape[1:], first.dtype):
         raise ValueError(
             "a data set must read uint8 or float32 images (n, C, H, W), all of one type and size in a list of functions; "
             f"this one reads {images.dtype} {images.shape}"
         )
+    if images.dtype == np.float32 and images.size and not (images.min() >= -1e-3 and images.max() <= 1 + 1e-3):
+        raise ValueError(f"float32 images must be in [0, 1]; these are in [{images.min():.4g}, {images.max():.4g}]")
 
 
 def _decoded(images: list[Callable[[], np.ndarray]]) -> Iterator[np.ndarray]:
     """Yield images in their order, which threads read ahead of time, but no more than `WINDOW` of them."""
-    pool, ahead = ThreadPoolExecutor(THREADS), deque[Future[np.ndarray]]()
-    try:
-        for read in images:
-            ahead.append(pool.submit(read))
-            if len(ahead) == WINDOW:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with ThreadPoolExecutor(THREADS) as pool:
+        for start in range(0, len(images), WINDOW):
+            yield from pool.map(lambda read: read(), images[start : start + WINDOW])

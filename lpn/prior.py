@@ -32,11 +32,6 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).flatten(1).sum(1).view(-1, *[1] * (a.dim() - 1))
 
 
-def _fast_copy(model: LPN) -> LPN:
-    """Return a copy in float32, in the layout in which convolutions are fastest."""
-    return copy.deepcopy(model).float().to(memory_format=torch.channels_last).requires_grad_(False)
-
-
 class _Objective:
     """phi(y) = psi(y) - <x, y>, strictly convex where alpha > 0; its gradient is f(y) - x, its Hessian J_f(y).
 
@@ -46,7 +41,8 @@ class _Objective:
 
     def __init__(self, model: LPN, x: Tensor, fast: LPN | None = None) -> None:
         self.model, self.x = model, x
-        self.fast = fast or _fast_copy(model)
+        # in the layout in which convolutions are fastest
+        self.fast = fast or copy.deepcopy(model).float().to(memory_format=torch.channels_last).requires_grad_(False)
         self.scale = _dot(x, x).sqrt().clamp_min(0.01 * x[:1].numel() ** 0.5)
 
     def subset(self, index: Tensor) -> "_Objective":

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, NonNegativeFloat, PositiveInt, model_validator
 
 from lpn.operators import OperatorSettings
 from lpn.settings import Choice, NamedFile, Settings
@@ -17,12 +17,11 @@ class Problem(Settings):
 
     def agrees(self, other: "Problem") -> bool:
         """Tell whether both are the same problem. Files that operators name agree if their names do, in any folder."""
-        return self.noise == other.noise and _values(self.operator) == _values(other.operator)
-
-
-def _values(settings: Settings) -> dict[str, Any]:
-    """Return the values of settings by key; of a file its name without the folder."""
-    return {key: Path(value).name if isinstance(value, NamedFile) else value for key, value in settings}
+        mine, others = (
+            {key: Path(value).name if isinstance(value, NamedFile) else value for key, value in problem.operator}
+            for problem in (self, other)
+        )
+        return self.noise == other.noise and mine == others
 
 
 class Experiment(Problem):
@@ -33,22 +32,16 @@ class Experiment(Problem):
     methods: dict[str, str] = Field(description="titles of the methods, by their names in the column method")
 
 
-class Quality(Settings):
-    """Mean and standard deviation of PSNR (dB) and SSIM over images; None if not published. [PSNR, SSIM] are the means."""
+def _means(value: Any) -> Any:
+    """Return [PSNR, SSIM] as the means of both."""
+    if isinstance(value, list) and len(value) != 2:
+        raise ValueError(f"{value} must be [PSNR, SSIM]")
+    return {"psnr_mean": value[0], "ssim_mean": value[1]} if isinstance(value, list) else value
 
-    psnr_mean: float | None = None
-    psnr_std: float | None = None
-    ssim_mean: float | None = None
-    ssim_std: float | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _means(cls, values: Any) -> Any:
-        if not isinstance(values, list):
-            return values
-        if len(values) != 2:
-            raise ValueError(f"{values} must be [PSNR, SSIM]")
-        return dict(zip(("psnr_mean", "ssim_mean"), values, strict=True))
+# mean and standard deviation of PSNR (dB) and SSIM over images; None, or left out, if not published
+Column = Literal["psnr_mean", "psnr_std", "ssim_mean", "ssim_std"]
+Quality = Annotated[dict[Column, float | None], BeforeValidator(_means)]
 
 
 class Result(Settings):
@@ -64,6 +57,7 @@ class _Value(Settings):
     """A single published number."""
 
     describes: str
+    model: str
     published: int | float | str
     precision: Literal["about", "exact"]
     source: str
@@ -73,7 +67,6 @@ class CurveValue(_Value):
     """A value of a scalar model's curve: R(x), or the larger distance of f to the true prox at x and -x."""
 
     quantity: Literal["regulariser", "prox_deviation"]
-    model: str
     x: float
 
 
@@ -81,23 +74,16 @@ class PriorValue(_Value):
     """The learned regulariser at a test image under one level of a perturbation, over its minimum."""
 
     quantity: Literal["image_regulariser"]
-    model: str
     perturbation: str
     image: int
     level: float
 
 
 class Published(Settings):
-    """Published values and results, each with its source.
-
-    Attributes:
-        values: single numbers.
-        problems: the problems of `results`, by name.
-        results: image quality.
-    """
+    """Published values and results, each with its source."""
 
     values: list[Annotated[CurveValue | PriorValue, Field(discriminator="quantity")]] = Field(default=[])
-    problems: dict[str, Problem] = Field(default={})
+    problems: dict[str, Problem] = Field(default={}, description="the problems of `results`, by name")
     results: list[Result] = Field(default=[])
 
     @model_validator(mode="after")
@@ -109,12 +95,10 @@ class Published(Settings):
 
     def rows(self, experiment: Experiment) -> list[dict[str, Any]]:
         """Return a row for each published result on the same data set with the same operator and noise."""
-        names = [name for name, problem in self.problems.items() if problem.agrees(experiment)]
         return [
-            {"method": method, "source": result.source}
-            | quality.model_dump(exclude_unset=True)
-            | {"images": result.images, "scale": "published"}
-            for name in names
+            {"method": method, "source": result.source, **quality, "images": result.images, "scale": "published"}
+            for name, problem in self.problems.items()
+            if problem.agrees(experiment)
             for result in self.results
             if result.data == experiment.data
             for method, quality in result.psnr_ssim.get(name, {}).items()

@@ -44,7 +44,7 @@ class Located(str):
         located.folder = Path(folder)
         return located
 
-    def __getnewargs__(self) -> tuple[str, Path]:
+    def __getnewargs__(self) -> tuple[str, Path]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return the arguments that copy this string."""
         return str(self), self.folder
 
@@ -102,7 +102,8 @@ def component(kind: str, name: str) -> type[Component]:
     if colon and path.endswith(".py"):
         return _plug_in(kind, path, class_name)
     if name not in names(kind):
-        raise ValueError(f"unknown {kind} '{name}'; {_did_you_mean(name, names(kind))}")
+        hint = "write FILE.py:CLASS." if name.endswith(".py") else _did_you_mean(name, names(kind))
+        raise ValueError(f"unknown {kind} '{name}'; {hint}")
     (found,) = _classes(importlib.import_module(f"{KINDS[kind]}.{name}"), kind).values()
     return found
 
@@ -117,39 +118,51 @@ def _classes(module: ModuleType, kind: str) -> dict[str, type[Component]]:
     }
 
 
+_PLUG_INS: dict[str, ModuleType] = {}  # the modules of files of the user's, by path
+
+
 def _plug_in(kind: str, path: str, class_name: str) -> type[Component]:
-    """Return a class from a file of the user's, which is run once."""
+    """Return a class from a file of the user's, which is run once; it may import files beside it."""
     file = Path(path).resolve()
     if not file.is_file():
         raise ValueError(f"the file {path} of the {kind} '{class_name}' does not exist.")
-    module_name = f"lpn_plug_in_{file.stem}_{abs(hash(str(file)))}"
-    if module_name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(module_name, file)
-        assert spec and spec.loader
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[module_name] = module
+    if str(file) not in _PLUG_INS:
+        spec = importlib.util.spec_from_file_location(f"plug_in_{file.stem}_{len(_PLUG_INS)}", file)
+        assert spec is not None
+        assert spec.loader is not None
+        module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+        sys.path.append(str(file.parent))
         try:
             spec.loader.exec_module(module)
-        except Exception as error:
-            del sys.modules[module_name]
-            raise ValueError(f"{path}{_line(error, file)} does not run ({type(error).__name__}: {error}).") from error
-    module = sys.modules[module_name]
-    classes = _classes(module, kind)
+        except (Exception, SystemExit) as error:
+            del sys.modules[spec.name]
+            text = str(error).splitlines()[0] if str(error) else ""
+            raise ValueError(f"{path}{_line(error, file)} does not run ({type(error).__name__}: {text}).") from error
+        _PLUG_INS[str(file)] = module
+    classes = _classes(_PLUG_INS[str(file)], kind)
     if class_name not in classes:
         base = importlib.import_module(KINDS[kind]).BASE.__name__
         raise ValueError(
-            f"{path} has no class {class_name} that is a {base} (from {KINDS[kind]} import {base}); of that kind it has: "
-            f"{', '.join(classes) or 'none'}."
+            f"{path} has no class {class_name} that is {'an' if base[0] in 'AO' else 'a'} {base} (from {KINDS[kind]} import "
+            f"{base}); of that kind it has: {', '.join(classes) or 'none'}."
         )
     return classes[class_name]
 
 
-def _line(error: Exception, file: Path) -> str:
+def _line(error: BaseException, file: Path) -> str:
     """Return ", line 7" where an error arose in the file."""
     if isinstance(error, SyntaxError) and error.filename == str(file):
         return f", line {error.lineno}"
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
     return f", line {lines[-1]}" if lines else ""
+
+
+def plug_in_fault(error: BaseException) -> str | None:
+    """Return an error that arose in a file of the user's, with the file and the line; None for other errors."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if frame.filename in _PLUG_INS:
+            return f"{frame.filename}, line {frame.lineno}: {type(error).__name__}: {error}"
+    return str(error) if isinstance(error, NotImplementedError) and _PLUG_INS else None
 
 
 def blame(settings: Component, error: Exception) -> str:
@@ -222,7 +235,7 @@ class Choice:
         """Describe all built-in components, one after the other."""
         plug_in = {"type": "object", "required": ["name"], "properties": {"name": {"pattern": r"\.py:\w+$"}}}
         options = [_schema(component(self.kind, name), name) for name in names(self.kind)]
-        return {"anyOf": [{"enum": names(self.kind)}, *options, plug_in]}
+        return {"anyOf": [{"enum": names(self.kind)}, {"type": "string", "pattern": r"\.py:\w+$"}, *options, plug_in]}
 
 
 def _schema(settings: type[Component], name: str) -> dict[str, Any]:
@@ -270,8 +283,8 @@ def describe(settings: type[Settings], indent: str = "  ") -> str:
     for name, field in settings.model_fields.items():
         if name == "name":  # of a component, which its place says
             continue
-        kind = inspect.formatannotation(field.annotation).replace("NoneType", "None")
-        kind = "" if "Annotated" in kind or "lpn." in kind or "schema." in kind else re.sub(r"typing\.|pathlib\.| \| None", "", kind)
+        kind = re.sub(r"typing\.| \| None", "", inspect.formatannotation(field.annotation).replace("NoneType", "None"))
+        kind = "" if re.search(r"Annotated|lpn\.|schema\.", kind) else kind
         limits = [f"{sign} {getattr(m, key)}" for m in field.metadata for key, sign in SIGNS.items() if hasattr(m, key)]
         default = "needed" if field.is_required() else f"default: {_shown(field.get_default(call_default_factory=True))}"
         lines.append(f"{indent}{name}: {field.description} ({', '.join(part for part in [kind, *limits, default] if part)})")

@@ -18,17 +18,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NAMES = ("model", "perturbation", "experiment", "method")  # columns of text, even if it looks like a number
-
 # the columns of the files that tables and figures read
 CURVES = ("model", "x", "prox", "potential", "regulariser", "residual")
 TRUTH = ("prox_true", "potential_true", "regulariser_true")  # further ones of curves, if the truth is known
 PRIORS = ("model", "perturbation", "level", "image", "regulariser", "residual")
 RESULTS = ("experiment", "method", "image", "psnr", "ssim", "iteration", "best_psnr", "tuned")
-
 ITERATIONS = ("experiment", "method", "image", "iteration", "psnr")
 
 
-def read_table(path: str | Path, columns: Iterable[str]) -> pd.DataFrame:
+def read_table(path: str | Path, columns: Sequence[str]) -> pd.DataFrame:
     """Return the table in a CSV file. Raises UserError if the file is missing or damaged, or lacks one of the columns."""
     import pandas as pd
 
@@ -42,12 +40,11 @@ def read_table(path: str | Path, columns: Iterable[str]) -> pd.DataFrame:
     return table
 
 
-def read_tables(paths: Iterable[str | Path], columns: Iterable[str]) -> pd.DataFrame:
+def read_tables(paths: Iterable[str | Path], columns: Sequence[str]) -> pd.DataFrame:
     """Return the rows of several CSV files in one table, in their order. Raises UserError as `read_table` does."""
     import pandas as pd
 
-    names = list(columns)
-    return pd.concat([read_table(path, names) for path in paths], ignore_index=True)
+    return pd.concat([read_table(path, columns) for path in paths], ignore_index=True)
 
 
 def groups(table: pd.DataFrame, column: str) -> dict[str, pd.DataFrame]:
@@ -76,21 +73,19 @@ def curves(table: pd.DataFrame, shown: float, at: float) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = []
-    for model, curve in groups(table.reindex(columns=[*CURVES, *TRUTH]), "model").items():
+    def row(curve: pd.DataFrame) -> dict[str, float]:
         inside = curve.loc[curve["x"].abs() <= shown]
         deviation = (inside["prox"] - inside["prox_true"]).abs()
-        rows.append(
-            {
-                "model": model,
-                "prox_mean_error": deviation.mean(),
-                "prox_max_error": deviation.max(),
-                f"regulariser_at_{at:g}": regulariser_at(curve, at),
-                "regulariser_mean_error": (inside["regulariser"] - inside["regulariser_true"]).abs().mean(),
-                "inversion_residual": inside["residual"].max(),
-            }
-        )
-    return pd.DataFrame(rows)
+        return {
+            "prox_mean_error": deviation.mean(),
+            "prox_max_error": deviation.max(),
+            f"regulariser_at_{at:g}": regulariser_at(curve, at),
+            "regulariser_mean_error": (inside["regulariser"] - inside["regulariser_true"]).abs().mean(),
+            "inversion_residual": inside["residual"].max(),
+        }
+
+    curves = groups(table.reindex(columns=[*CURVES, *TRUTH]), "model")
+    return pd.DataFrame([{"model": model} | row(curve) for model, curve in curves.items()])
 
 
 def auc(clean: np.ndarray, corrupted: np.ndarray) -> float:
@@ -102,8 +97,7 @@ def auc(clean: np.ndarray, corrupted: np.ndarray) -> float:
 def shifted_prior(table: pd.DataFrame) -> pd.DataFrame:
     """Return R of one model and perturbation, shifted to minimum 0: a row for each image, a column for each level.
 
-    Args:
-        table: with the columns image, level and regulariser. Levels keep their order.
+    `table` has the columns image, level and regulariser. Levels keep their order.
     """
     levels = table["level"].unique()
     wide = table.pivot(index="image", columns="level", values="regulariser")[levels]
@@ -121,64 +115,54 @@ def priors(table: pd.DataFrame) -> pd.DataFrame:
     for model, of_model in groups(table, "model").items():
         for perturbation, part in groups(of_model, "perturbation").items():
             shifted = shifted_prior(part)
-            residual = part.groupby("level")["residual"].agg("max")
-            for level in shifted.columns:
-                rows.append(
-                    {
-                        "model": model,
-                        "perturbation": perturbation,
-                        "level": level,
-                        "regulariser_mean": shifted[level].mean(),
-                        "regulariser_std": shifted[level].std(ddof=0),
-                        "auc": auc(shifted.iloc[:, 0].to_numpy(), shifted[level].to_numpy()),
-                        "images": len(shifted),
-                        "inversion_residual": residual.loc[level],
-                    }
-                )
+            rows += [
+                {
+                    "model": model,
+                    "perturbation": perturbation,
+                    "level": level,
+                    "regulariser_mean": values.mean(),
+                    "regulariser_std": values.std(ddof=0),
+                    "auc": auc(shifted.iloc[:, 0].to_numpy(), values.to_numpy()),
+                    "images": len(values),
+                    "inversion_residual": part.loc[part["level"] == level, "residual"].max(),
+                }
+                for level, values in shifted.items()
+            ]
     return pd.DataFrame(rows)
 
 
-def _curve_value(value: CurveValue, curve: pd.DataFrame) -> float:
-    """Return our value from the curve of its model."""
-    if value.quantity == "regulariser":
-        return regulariser_at(curve, value.x)
-    deviation = (curve["prox"] - curve["prox_true"]).abs()
-    return float(max(np.interp(x, curve["x"], deviation) for x in (-value.x, value.x)))
-
-
-def _ours(value: CurveValue | PriorValue, table: pd.DataFrame) -> float | None:
-    """Return our value of a published one; None if the table, of curves or a prior, does not cover it."""
+def _ours(value: CurveValue | PriorValue, table: pd.DataFrame) -> float:
+    """Return our value of a published one; NaN if the table, of curves or priors, does not cover it."""
     found = table.loc[table["model"] == value.model]
-    if isinstance(value, CurveValue):
-        return _curve_value(value, found) if "prox_true" in table and not found.empty else None
-    if "perturbation" not in table:
-        return None
-    found = found.loc[found["perturbation"] == value.perturbation]
-    covered = ((found["image"] == value.image) & (found["level"] == value.level)).any()
-    return float(shifted_prior(found).loc[value.image, value.level]) if covered else None
+    if isinstance(value, PriorValue) and "perturbation" in found:
+        shifted = shifted_prior(found.loc[found["perturbation"] == value.perturbation])
+        return float(shifted.reindex(index=[value.image], columns=[value.level]).iloc[0, 0])
+    if isinstance(value, PriorValue) or "prox_true" not in found or found.empty:
+        return np.nan
+    if value.quantity == "regulariser":
+        return regulariser_at(found, value.x)
+    deviation = (found["prox"] - found["prox_true"]).abs()
+    return float(max(np.interp(x, found["x"], deviation) for x in (-value.x, value.x)))
 
 
 def published(entries: Published, evaluated: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Return a row for each published value: the value, ours, and the source.
 
-    Args:
-        entries: the published values.
-        evaluated: curves whose truth is known, with the columns `CURVES` and `TRUTH`, and priors, with the columns `PRIORS`.
-            Our value comes from the first table that covers it, and is None if none does.
+    `evaluated` are tables of curves whose truth is known, with the columns `CURVES` and `TRUTH`, and of priors, `PRIORS`.
+    Our value comes from the first one that covers it, and is NaN if none does.
     """
     import pandas as pd
 
-    return pd.DataFrame(
-        [
-            {
-                "quantity": value.describes,
-                "published": f"about {value.published}" if value.precision == "about" else value.published,
-                "ours": next((ours for table in evaluated if (ours := _ours(value, table)) is not None), None),
-                "source": value.source,
-            }
-            for value in entries.values
-        ]
-    )
+    rows = [
+        {
+            "quantity": value.describes,
+            "published": f"about {value.published}" if value.precision == "about" else value.published,
+            "ours": next((ours for table in evaluated if not np.isnan(ours := _ours(value, table))), np.nan),
+            "source": value.source,
+        }
+        for value in entries.values
+    ]
+    return pd.DataFrame(rows)
 
 
 def reconstructions(

@@ -9,7 +9,6 @@ from pydantic import Field
 
 from lpn.experiment import DivergenceError, Method, Number, Point, Scores, iterates, make_prox
 from lpn.measurements import Measurement
-from lpn.metrics import check_border
 from lpn.networks import Network
 from lpn.operators import LinearOperator
 from lpn.settings import Settings
@@ -50,7 +49,6 @@ def tune(
     if truth is None:
         raise ValueError("the measurements lack the truth, without which there is no PSNR to search by")
     measurement.check_operator(operator)
-    check_border(truth.shape, scores.border)
     y, start = (torch.from_numpy(array).to(device) for array in (measurement.y, measurement.start))
 
     def score(candidate: Method) -> float | None:
@@ -75,10 +73,7 @@ def choose(scores: Iterable[Score]) -> Chosen:
     if all(score.psnr is None for score in scores):
         raise ValueError("the method diverged at every point of the grid: try a larger rho, or a smaller scale")
     best = max(scores, key=lambda score: -math.inf if score.psnr is None else score.psnr).parameters
-    at_edge = [path for path, value in best.items() if _at_edge(value, {score.parameters[path] for score in scores})]
+    values = {path: {score.parameters[path] for score in scores} for path in best}
+    at_edge = [path for path, found in values.items() if len(found) > 1 and best[path] in (min(found), max(found))]
     grid = [score.parameters | {"psnr": score.psnr} for score in scores]
     return Chosen(parameters=best, grid=grid, at_edge=at_edge)
-
-
-def _at_edge(value: float, values: set[float]) -> bool:
-    return len(values) > 1 and value in (min(values), max(values))

@@ -1,11 +1,15 @@
-"""Settings that the scripts that reconstruct images share."""
+"""What the scripts that reconstruct images share: their settings, their options, and what these name."""
 
-from typing import Annotated
+from argparse import ArgumentParser, Namespace
+from typing import Annotated, Any
 
+from _cli import add_device, add_threads, as_user_errors, parser, setup_compute
 from pydantic import Field
 
+from lpn.checkpoints import load_model
 from lpn.experiment import Method, Scores
-from lpn.operators import OperatorSettings
+from lpn.measurements import read_measurement
+from lpn.operators import OperatorSettings, build_operator
 from lpn.settings import Choice
 
 
@@ -15,3 +19,25 @@ class MethodSpec(Scores):
     operator: Annotated[OperatorSettings, Choice("operator")] = Field(description="the operator that measured")
     seed: int = Field(description="the seed of the measurements, from which random operators are drawn")
     method: Method = Field(description="the method: solver, prox, scale, iterations, stop")
+
+
+def method_parser(doc: str | None, spec: type[MethodSpec]) -> ArgumentParser:
+    """Return a parser with the options of `read_parts`, and --spec."""
+    arguments = parser(doc, spec)
+    arguments.add_argument("--spec", required=True, help="settings: JSON text, or a JSON or YAML file")
+    written = ".npz file of scripts/measure.py, or your own: y, start, observed, and truth if known"
+    arguments.add_argument("--measurement", required=True, help=written)
+    arguments.add_argument("--model", help="model.pt, for methods with a learned denoiser")
+    add_threads(arguments)
+    add_device(arguments)
+    return arguments
+
+
+def read_parts(args: Namespace, spec: MethodSpec) -> dict[str, Any]:
+    """Return what a method of `lpn.experiment` needs besides its settings, by the names of its arguments."""
+    device = setup_compute(args.threads, args.device)
+    measurement = read_measurement(args.measurement)
+    network = load_model(args.model) if args.model else None
+    with as_user_errors("the operator: "):
+        operator = build_operator(spec.operator, tuple(measurement.start.shape[1:]), spec.seed)
+    return {"operator": operator, "measurement": measurement, "scores": spec, "network": network, "device": device}

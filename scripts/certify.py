@@ -9,11 +9,10 @@ example:
 """
 
 from pathlib import Path
-from typing import Self
 
 import torch
 from _cli import add_device, add_threads, as_user_errors, parser, read_spec, setup_compute
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from lpn.certificate import CertificateSettings, certify
 from lpn.checkpoints import load_model
@@ -29,12 +28,6 @@ class CertifySpec(CertificateSettings):
     low: float | None = Field(default=None, description="first point, for networks of numbers")
     high: float | None = Field(default=None, description="last point, for networks of numbers")
 
-    @model_validator(mode="after")
-    def _both_ends(self) -> Self:
-        if (self.low is None) != (self.high is None):
-            raise ValueError("low and high must be given together")
-        return self
-
 
 def read_points(spec: CertifySpec, data: Path | None, model: LPN) -> torch.Tensor:
     """Return the points (N, *input_shape). Raises UserError if what is given does not fit the network."""
@@ -43,7 +36,7 @@ def read_points(spec: CertifySpec, data: Path | None, model: LPN) -> torch.Tenso
             raise UserError("a network of numbers needs 'low' and 'high' in the settings, and no --data.")
         return torch.linspace(spec.low, spec.high, spec.points)[:, None]
     side = model.input_shape[-1]
-    if data is None or spec.low is not None or side is None:
+    if data is None or side is None or (spec.low, spec.high) != (None, None):
         raise UserError("a network of images needs --data, the folder of the prepared test images, and no 'low' and 'high'.")
     images = load_images(data / "test.npy")[: spec.points]
     with as_user_errors(f"{data / 'test.npy'}: "):
@@ -66,9 +59,7 @@ def main() -> None:
     if not isinstance(model, LPN):
         raise UserError(f"{args.model} is a network '{model.config['name']}'; only learned proximal networks are certified.")
     x = read_points(spec, args.data, model).to(device)
-    certificate = certify(
-        model, x, lanczos_steps=spec.lanczos_steps, inversion_tolerance=spec.inversion_tolerance, seed=spec.seed
-    )
+    certificate = certify(model, x, **spec.model_dump(include={"lanczos_steps", "inversion_tolerance", "seed"}))
     for name, value in certificate.as_dict().items():
         print(f"{name:20} {value}")
     if certificate.failures:

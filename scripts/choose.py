@@ -6,7 +6,7 @@ example:
 
 from pathlib import Path
 
-from _cli import parser
+from _cli import as_user_errors, parser
 from pydantic import TypeAdapter, ValidationError
 
 from lpn.errors import UserError, run_cli
@@ -14,23 +14,19 @@ from lpn.files import write_json
 from lpn.tuning import Score, choose
 
 
-def read_scores(path: Path) -> list[Score]:
-    """Return the scores in a file. Raises UserError if it is missing or holds something else."""
-    try:
-        return TypeAdapter(list[Score]).validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise UserError(f"{path} can't be read as scores of scripts/tune.py: {str(error).splitlines()[0]}.") from error
-
-
 def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("files", nargs="+", type=Path, help="JSON files of scripts/tune.py")
     arguments.add_argument("--output", required=True, help="JSON file of the chosen parameters and of all scores")
     args = arguments.parse_args()
-    try:
-        chosen = choose(score for file in args.files for score in read_scores(file))
-    except ValueError as error:
-        raise UserError(f"{error}.") from error
+    scores = []
+    for path in args.files:
+        try:
+            scores += TypeAdapter(list[Score]).validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise UserError(f"{path} can't be read as scores of scripts/tune.py: {str(error).splitlines()[0]}.") from error
+    with as_user_errors():
+        chosen = choose(scores)
     if chosen.at_edge:
         print(f"note: the best value of {', '.join(chosen.at_edge)} is at an end of the grid; a wider one may be better.")
     write_json(args.output, chosen.model_dump())

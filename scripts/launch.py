@@ -4,7 +4,7 @@ Every GPU has a lock file, held as long as the script runs, however it ends. A j
 machine without NVIDIA GPUs the script runs on the CPU. If a cluster allots GPUs (CUDA_VISIBLE_DEVICES), only these are used.
 
 examples:
-  python scripts/launch.py --gpus 1 scripts/mnist_prior.py --spec spec.yaml --model model.pt ...
+  python scripts/launch.py --gpus 1 scripts/prior.py --spec spec.yaml --model model.pt ...
   python scripts/launch.py --gpus 4 --processes 4 scripts/train.py --spec spec.yaml ...   # torchrun, one process a GPU
 """
 

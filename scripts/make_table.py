@@ -12,7 +12,6 @@ examples:
 """
 
 import json
-from abc import ABC, abstractmethod
 from pathlib import Path
 
 import numpy as np
@@ -28,19 +27,18 @@ from lpn.published import Experiment, Published
 from lpn.settings import File, Settings, describe
 
 
-class Table(Settings, ABC):
-    """Settings of a kind of table, which `make` makes."""
+class Table(Settings):
+    """Settings of a kind of table."""
 
-    @abstractmethod
     def make(self, files: list[Path], label: str) -> pd.DataFrame:
         """Return the table of the files; `label` is the scale of the run."""
+        raise NotImplementedError
 
 
 class Certificates(Table):
     """A row for each model: its certificate. The files are those of scripts/certify.py (JSON)."""
 
     def make(self, files: list[Path], label: str) -> pd.DataFrame:
-        """Return the table."""
         return tables.certificates([_certificate(path) for path in files])
 
 
@@ -55,21 +53,19 @@ def _certificate(path: Path) -> dict[str, object]:
 
 
 class Curves(Table):
-    """A row for each scalar model: its distance from the truth. The files are those of scripts/laplacian_curves.py."""
+    """A row for each scalar model: its distance from the truth. The files are those of scripts/curves.py."""
 
     shown: PositiveFloat = Field(description="errors are those on |x| up to this")
     at: float = Field(3.4, description="where to give the regulariser")
 
     def make(self, files: list[Path], label: str) -> pd.DataFrame:
-        """Return the table."""
         return tables.curves(tables.read_tables(files, tables.CURVES), self.shown, self.at)
 
 
 class Priors(Table):
-    """A row for each model, perturbation and level: the learned prior. The files are those of scripts/mnist_prior.py."""
+    """A row for each model, perturbation and level: the learned prior. The files are those of scripts/prior.py."""
 
     def make(self, files: list[Path], label: str) -> pd.DataFrame:
-        """Return the table."""
         return tables.priors(tables.read_tables(files, tables.PRIORS))
 
 
@@ -79,7 +75,6 @@ class PublishedValues(Table):
     published: File = Field(description="YAML file of published values")
 
     def make(self, files: list[Path], label: str) -> pd.DataFrame:
-        """Return the table."""
         evaluated = [tables.read_table(path, ("model", "regulariser")) for path in files]
         return tables.published(read_spec(self.published, Published), evaluated)
 
@@ -91,7 +86,6 @@ class Reconstructions(Table):
     published: File | None = Field(None, description="YAML file of published results")
 
     def make(self, files: list[Path], label: str) -> pd.DataFrame:
-        """Return the table."""
         published = read_spec(self.published, Published) if self.published else Published()
         results = tables.read_tables(files, tables.RESULTS)
         with as_user_errors("the files do not fit the settings: "):
@@ -105,7 +99,6 @@ KINDS: dict[str, type[Table]] = {
     "published": PublishedValues,
     "reconstructions": Reconstructions,
 }
-
 SIGNS = str.maketrans({"|": r"\textbar{}", "<": r"\textless{}", ">": r"\textgreater{}"})  # other ones in LaTeX's old fonts
 
 

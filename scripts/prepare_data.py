@@ -20,12 +20,8 @@ from lpn.prepare import prepare
 from lpn.settings import Choice, blame, names
 
 
-class Spec(RootModel[Annotated[DataSet, Choice("dataset")]]):
-    """The settings of the data set."""
-
-
 def main() -> None:
-    arguments = parser(__doc__ or "")
+    arguments = parser(__doc__)
     known = f"{', '.join(names('dataset'))} or FILE.py:CLASS"
     arguments.add_argument("--spec", required=True, help=f"the settings, as JSON or a file; their 'name' is one of {known}")
     arguments.add_argument(
@@ -34,7 +30,7 @@ def main() -> None:
     arguments.add_argument("--mirror", nargs="*", default=[], help="URLs or folders that hold the official files")
     arguments.add_argument("--output", required=True, type=Path, help="folder of the arrays")
     args = arguments.parse_args()
-    dataset = read_spec(args.spec, Spec).root
+    dataset = read_spec(args.spec, RootModel[Annotated[DataSet, Choice("dataset")]]).root
     try:
         source = prepare(dataset, args.output, Sources(args.folder, args.mirror))
     except ValueError as error:

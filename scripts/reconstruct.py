@@ -15,17 +15,14 @@ example:
 from pathlib import Path
 
 import numpy as np
-from _cli import add_device, add_threads, as_user_errors, parser, read_spec, setup_compute
-from _specs import MethodSpec
+from _cli import as_user_errors, read_spec
+from _specs import MethodSpec, method_parser, read_parts
 from pydantic import Field, NonNegativeInt
 from tqdm import tqdm
 
-from lpn.checkpoints import load_model
 from lpn.errors import run_cli
 from lpn.experiment import reconstruct, record, summarise
 from lpn.files import atomic_path
-from lpn.measurements import read_measurement
-from lpn.operators import build_operator
 from lpn.tuning import Chosen
 
 
@@ -38,36 +35,20 @@ class ReconstructSpec(MethodSpec):
 
 
 def main() -> None:
-    arguments = parser(__doc__, ReconstructSpec)
-    arguments.add_argument("--spec", required=True, help="settings: JSON text, or a JSON or YAML file")
-    arguments.add_argument(
-        "--measurement",
-        required=True,
-        help=".npz file of scripts/measure.py, or your own: y, start, observed, and truth if known",
-    )
-    arguments.add_argument("--model", help="model.pt, for methods with a learned denoiser")
+    arguments = method_parser(__doc__, ReconstructSpec)
     arguments.add_argument("--tuned", type=Path, help="JSON file of scripts/choose.py: parameters of the method")
     arguments.add_argument("--images", required=True, help="CSV file, a row per image")
     arguments.add_argument("--iterations", required=True, help="CSV file, a row per image and iteration")
     arguments.add_argument("--arrays", required=True, help=".npz file of the reconstructions")
-    add_threads(arguments)
-    add_device(arguments)
     args = arguments.parse_args()
     spec = read_spec(args.spec, ReconstructSpec)
     tuned = read_spec(str(args.tuned), Chosen).parameters if args.tuned else {}
-    place = f"the method{f' with {args.model}' if args.model else ''}: "
-    with as_user_errors(place):
+    parts = read_parts(args, spec)
+    with as_user_errors(f"the method{f' with {args.model}' if args.model else ''}: "):
         method = spec.method.at(tuned)
-    device = setup_compute(args.threads, args.device)
-    measurement = read_measurement(args.measurement)
-    network = load_model(args.model) if args.model else None
-    with as_user_errors("the operator: "):
-        operator = build_operator(spec.operator, tuple(measurement.start.shape[1:]), spec.seed)
-    with as_user_errors(place):
-        steps = reconstruct(method, operator, measurement, spec, network, device)
-        image, iterations = record(
-            tqdm(steps, total=1 + (method.iterations or 0), unit="iteration", mininterval=5), spec.first
-        )
+        total = 1 + (method.iterations or 0)
+        steps = tqdm(reconstruct(method, **parts), total=total, unit="iteration", mininterval=5)
+        image, iterations = record(steps, spec.first)
     with atomic_path(args.arrays, suffix=".npz") as temporary:
         np.savez_compressed(temporary, reconstruction=image.float().cpu().numpy())
     for path, table in {args.images: summarise(iterations, tuned), args.iterations: iterations}.items():

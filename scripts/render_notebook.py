@@ -24,7 +24,7 @@ OWN = ("files", "pdf")  # parameters that are options of this script
 
 
 def settings_of(notebook: str) -> type[Settings]:
-    """Return settings with a key for each parameter of a notebook. Raises UserError if the notebook can't be read."""
+    """Return settings with a key for each parameter of a notebook. Raises UserError if it can't be read or lacks `OWN`."""
     import papermill
 
     try:
@@ -50,22 +50,21 @@ def main() -> None:
     parameters = spec.model_dump(mode="json") | {"files": [*args.files, *read_list(args.list)], "pdf": str(args.pdf)}
     os.environ["SOURCE_DATE_EPOCH"] = "0"  # the same figure is the same file
 
-    import nbformat
     import papermill
     from nbconvert import HTMLExporter
 
     Path(args.executed).parent.mkdir(parents=True, exist_ok=True)
     args.pdf.parent.mkdir(parents=True, exist_ok=True)
     try:
-        papermill.execute_notebook(args.notebook, args.executed, parameters, kernel_name="python3", progress_bar=False)
+        notebook = papermill.execute_notebook(
+            args.notebook, args.executed, parameters, kernel_name="python3", progress_bar=False
+        )
     except papermill.PapermillExecutionError as error:
         raise UserError(
             f"{args.notebook} failed in cell {error.cell_index} with {error.ename}: {error.evalue}. "
             f"The notebook as far as it got is {args.executed}."
         ) from error
-    html, _ = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True).from_notebook_node(
-        nbformat.read(args.executed, as_version=4)
-    )
+    html, _ = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True).from_notebook_node(notebook)
     write_text(args.pdf.with_suffix(".html"), html)
 
 

@@ -8,16 +8,13 @@ example:
       "scale": 0.5, "iterations": 20}, "points": [{"solver.rho": 0.1}, {"solver.rho": 0.2}]}'
 """
 
-from _cli import add_device, add_threads, as_user_errors, parser, read_spec, setup_compute
-from _specs import MethodSpec
+from _cli import as_user_errors, read_spec
+from _specs import MethodSpec, method_parser, read_parts
 from pydantic import Field
 
-from lpn.checkpoints import load_model
-from lpn.errors import UserError, run_cli
+from lpn.errors import run_cli
 from lpn.experiment import Point
 from lpn.files import write_json
-from lpn.measurements import read_measurement
-from lpn.operators import build_operator
 from lpn.tuning import tune
 
 
@@ -28,24 +25,13 @@ class TuneSpec(MethodSpec):
 
 
 def main() -> None:
-    arguments = parser(__doc__, TuneSpec)
-    arguments.add_argument("--spec", required=True, help="settings: JSON text, or a JSON or YAML file")
-    arguments.add_argument("--measurement", required=True, help=".npz file of scripts/measure.py")
-    arguments.add_argument("--model", help="model.pt, for methods with a learned denoiser")
+    arguments = method_parser(__doc__, TuneSpec)
     arguments.add_argument("--output", required=True, help="JSON file of the scores")
-    add_threads(arguments)
-    add_device(arguments)
     args = arguments.parse_args()
     spec = read_spec(args.spec, TuneSpec)
-    device = setup_compute(args.threads, args.device)
-    measurement = read_measurement(args.measurement)
-    if measurement.truth is None:
-        raise UserError(f"{args.measurement} lacks the array truth, without which there is no PSNR to search by.")
-    network = load_model(args.model) if args.model else None
-    with as_user_errors("the operator: "):
-        operator = build_operator(spec.operator, tuple(measurement.start.shape[1:]), spec.seed)
+    parts = read_parts(args, spec)
     with as_user_errors(f"the method{f' with {args.model}' if args.model else ''}: "):
-        scores = tune(spec.method, spec.points, operator, measurement, spec, network, device)
+        scores = tune(spec.method, spec.points, **parts)
     write_json(args.output, [score.model_dump() for score in scores])
 
 

@@ -1,16 +1,15 @@
-"""Time ours beside the plain formulation, in one run: medians of several alternating turns, and ratios.
+"""Time our code and the plain formulation in one run: medians of several alternating turns, and ratios.
 
-Each turn of each variant is a process of its own, as users run it: ours set the memory allocator and flush subnormals, the
-plain one does not.
+Each turn of each variant is a process of its own, as users run it. Our variants set the memory allocator and flush
+subnormals; the plain one does not.
 
-  mnist_step          a training step of the 28x28 network (h=64, batch 200): explicit gradient in bf16 and in fp32,
-                      beside autograd inside autograd in eager fp32
-  laplacian           1,000 training steps of the 1-D network (batch 2000), beside autograd inside autograd, on one thread
-                      as in the pipeline
-  prior               inversion of 100 images at once, beside one SciPy `fmin_cg` call an image, to the same residual
+  mnist_step          a training step of the 28x28 network (h=64, batch 200): the explicit gradient in bf16 and in fp32,
+                      compared with autograd inside autograd in eager fp32
+  laplacian           1,000 training steps of the scalar network (batch 2000, one thread), compared with autograd in autograd
+  prior               inversion of 100 images at once, compared with SciPy's `fmin_cg` for each image, to the same residual
   deblurring          ADMM with an LPN of 64x64 patches for a 128x128 image (deblurring) or a 512x512 slice (the others),
-  tomography          beside unpreconditioned conjugate gradients to the same tolerance and, patch by patch, the gradient
-  compressed_sensing  by autograd
+  tomography          compared with conjugate gradients without a preconditioner, to the same tolerance, and with the
+  compressed_sensing  gradient by autograd, one patch at a time
   checkpoints         saving the state of a training, in percent of the time between two checkpoints
 
 examples:
@@ -19,7 +18,6 @@ examples:
 """
 
 import argparse
-import copy
 import inspect
 import json
 import re
@@ -32,7 +30,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -40,31 +38,38 @@ from reference import plain_prox
 from torch import Tensor
 
 from lpn.checkpoints import load_model, save_model
-from lpn.data import laplace_batches
+from lpn.compute import keep_freed_memory
+from lpn.data.laplace import Laplace
+from lpn.denoisers.learned import ExactProx, PatchLPN
 from lpn.errors import run_cli
 from lpn.files import write_json
-from lpn.losses import LOSSES
-from lpn.memory import keep_freed_memory
 from lpn.metrics import psnr
 from lpn.networks import LPN, build_network
 from lpn.operators import build_operator
-from lpn.patches import PatchLPN
+from lpn.operators.blur import BlurSettings
+from lpn.operators.compressed_sensing import CompressedSensingSettings
+from lpn.operators.tomography import TomographySettings
 from lpn.prior import invert
 from lpn.seeds import torch_generator
-from lpn.solvers import ExactProx, Problem, admm, box
-from lpn.training import Checkpoints, Trainer, make_schedule, train
+from lpn.solvers import Problem
+from lpn.solvers.admm import ADMM
+from lpn.training.schedule import make_schedule
+from lpn.training.settings import Phase, TrainingSettings
+from lpn.training.state import Checkpoints, Identity
+from lpn.training.trainer import Trainer, train
 
 AUTOGRAD, ONE_BY_ONE, PLAIN = "autograd in autograd, fp32", "fmin_cg, one call an image", "plain"
+PHASE = Phase.model_validate({"loss": "l1", "steps": 10**6, "lr": 1e-3})
 ROUNDS = 3
 
 
 class PlainTrainer(Trainer):
-    """The usual loop: autograd inside autograd, Adam as it comes, weights clipped one by one, every loss read."""
+    """The usual loop: autograd inside autograd, Adam with its defaults, weights clipped one by one, every loss read."""
 
     def __init__(self, model: LPN, *args: Any, **options: Any) -> None:
         super().__init__(model, *args, **options)
         self.model = model.to(memory_format=torch.contiguous_format)
-        self.f = plain_prox(model)
+        self.f, self.constrained = plain_prox(model), model.constrained_weights()
         self.optimizer = torch.optim.Adam(model.parameters())
 
     def step(self) -> Tensor:
@@ -72,12 +77,12 @@ class PlainTrainer(Trainer):
         clean = self.batches(self.step_count)
         generator = torch_generator(self.seed, "noise", self.step_count)
         noise = torch.randn(clean.shape, generator=generator)
-        loss = LOSSES[self.stages[0].loss](self.f(clean + self.sigma * noise) - clean, 0.0)
+        loss = self.stages[0].loss(self.f(clean + self.sigma * noise) - clean)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        for layer in self.model.lin[1:]:
-            layer.weight.data.clamp_(0)
+        for weight in self.constrained:
+            weight.data.clamp_(0)
         self.step_count += 1
         loss.item()
         return loss.detach()
@@ -94,18 +99,22 @@ def timed(job: Callable[[], Any], turns: int, warm_up: int = 0) -> list[float]:
     return seconds
 
 
+def new_lpn(**settings: Any) -> LPN:
+    """Return an LPN of these settings, with initial weights drawn from a fixed seed."""
+    torch.manual_seed(0)
+    return cast("LPN", build_network(settings))
+
+
 def mnist_trainer(variant: str) -> Trainer:
     """Return a trainer of the paper's MNIST network on made images."""
-    torch.manual_seed(0)
-    model = build_network({"name": "lpn_28"})
+    model = new_lpn(name="lpn_28")
     images = torch.rand(200, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     kind = PlainTrainer if variant == AUTOGRAD else Trainer
-    stages = make_schedule([{"loss": "l1", "steps": 10**6, "lr": 1e-3}], 784)
-    return kind(model, lambda step: images, stages, sigma=0.1, seed=0, bf16=variant.endswith("bf16"))
+    return kind(model, lambda step: images, make_schedule([PHASE], 784), sigma=0.1, seed=0, bf16=variant.endswith("bf16"))
 
 
 def mnist_step(variant: str, folder: Path, plain: dict[str, Any]) -> dict[str, Any]:
-    """Time steps, and compare their losses with the plain formulation's."""
+    """Time steps, and compare their losses with those of the plain formulation."""
     trainer, losses = mnist_trainer(variant), []
     seconds = timed(lambda: losses.append(trainer.step().item()), turns=5, warm_up=2)
     difference = np.abs(np.array(losses) / np.array(plain.get("losses", losses)) - 1).max()
@@ -115,14 +124,12 @@ def mnist_step(variant: str, folder: Path, plain: dict[str, Any]) -> dict[str, A
 def laplacian(variant: str, folder: Path, plain: dict[str, Any]) -> dict[str, Any]:
     """Time 1,000 steps, in turns of 100."""
     torch.set_num_threads(1)
-    torch.manual_seed(0)
-    model = build_network({"name": "lpn_1d"})
-    stages = make_schedule([{"loss": "l1", "steps": 10**6, "lr": 1e-3}], 1)
+    model, stages = new_lpn(name="lpn_scalar"), make_schedule([PHASE], 1)
     if variant == AUTOGRAD:
         laplace = torch.distributions.Laplace(0, 1)
         trainer = PlainTrainer(model, lambda step: laplace.sample((2000, 1)), stages, sigma=1.0, seed=1)
     else:
-        trainer = Trainer(model, laplace_batches(2000, 1), stages, sigma=1.0, seed=1)
+        trainer = Trainer(model, Laplace().batches(2000, 1), stages, sigma=1.0, seed=1)
     return {"seconds": [10 * s for s in timed(lambda: [trainer.step() for _ in range(100)], turns=4, warm_up=1)]}
 
 
@@ -136,7 +143,7 @@ def train_mnist(folder: Path) -> None:
 
 def prior(variant: str, folder: Path, plain: dict[str, Any]) -> dict[str, Any]:
     """Invert 100 images, to the median residual that `fmin_cg` reaches."""
-    model = load_model(folder / "model.pt").double()
+    model = cast("LPN", load_model(folder / "model.pt")).double()
     x = torch.rand(100, 1, 28, 28, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     solutions: list[Tensor] = []
     if variant == ONE_BY_ONE:
@@ -156,7 +163,7 @@ def invert_one_by_one(model: LPN, x: Tensor) -> Tensor:
         flat = sample.flatten().numpy()
 
         def value(y: np.ndarray, flat: np.ndarray = flat) -> float:
-            return model.potential(torch.from_numpy(y).view(1, 1, 28, 28)).item() - y @ flat
+            return model.potential(torch.from_numpy(y).view(1, 1, 28, 28)).item() - float(y @ flat)
 
         def gradient(y: np.ndarray, flat: np.ndarray = flat) -> np.ndarray:
             return prox(torch.from_numpy(y).view(1, 1, 28, 28)).numpy().ravel() - flat
@@ -185,10 +192,10 @@ class TimedProblem(Problem):
         return timed_solve
 
 
-INVERSE = {  # operator, noise and settings of ADMM as in the paper, but for 20 iterations of compressed sensing
-    "deblurring": ({"name": "blur", "sigma": 1.0}, 0.02, 0.5, 0.1, 20),
-    "tomography": ({"name": "tomography", "angles": 200, "detectors": 400}, 2.0, 1e-4, 0.05, 15),
-    "compressed_sensing": ({"name": "compressed_sensing", "measurements": 16384}, 1e-3, 1.0, 0.05, 20),
+INVERSE = {  # operator, noise, scale, rho and iterations as in the paper, except the 20 of compressed sensing
+    "deblurring": (BlurSettings(sigma=1.0), 0.02, 0.5, 0.1, 20),
+    "tomography": (TomographySettings(angles=200, detectors=400), 2.0, 1e-4, 0.05, 15),
+    "compressed_sensing": (CompressedSensingSettings(measurements=16384), 1e-3, 1.0, 0.05, 20),
 }
 
 
@@ -202,34 +209,32 @@ def phantom() -> Tensor:
 
 def train_patches(folder: Path) -> None:
     """Train a narrow LPN of 64x64 patches briefly on patches of the phantom."""
-    torch.manual_seed(0)
     image = phantom()
-    model = build_network({"name": "lpn_128", "channels": 1, "hidden": 32, "size": 64})
+    model = new_lpn(name="lpn_patch", channels=1, hidden=32, size=64)
     corners = torch.randint(0, 512 - 63, (100, 8, 2), generator=torch.Generator().manual_seed(0)).tolist()
     batches = [torch.cat([image[..., i : i + 64, j : j + 64] for i, j in step]) for step in corners]
-    stages = make_schedule([{"loss": "l1", "steps": 100, "lr": 1e-3}], 64 * 64)
-    trainer = Trainer(model, lambda step: batches[step], stages, sigma=0.1, seed=0, bf16=True)
+    trainer = Trainer(model, lambda step: batches[step], make_schedule([PHASE], 64 * 64), sigma=0.1, seed=0, bf16=True)
     for _ in batches:
         trainer.step()
     save_model(folder / "model.pt", model, 100, {}, 0.0)
 
 
 def inverse(name: str, variant: str, folder: Path, plain: dict[str, Any]) -> dict[str, Any]:
-    """Reconstruct one image, from patches side by side."""
-    config, noise, scale, rho, iterations = INVERSE[name]
+    """Reconstruct one image, with an average over patches side by side."""
+    settings, noise, scale, rho, iterations = INVERSE[name]
     x = phantom()[..., 64:448:3, 64:448:3] if name == "deblurring" else phantom()
-    operator = build_operator(config, tuple(x.shape[1:]), 0)
+    operator = build_operator(settings, tuple(x.shape[1:]), 0)
     y = operator(x)
     y = y + noise * torch.randn(y.shape, generator=torch.Generator().manual_seed(0))
-    start, model = operator.initial(y), load_model(folder / "model.pt")
+    start, model = operator.initial(y), cast("LPN", load_model(folder / "model.pt"))
     if variant == PLAIN:
-        f = plain_prox(copy.deepcopy(model))
-        model.prox_and_potential = lambda x: (f(x), torch.zeros(len(x)))
+        f = plain_prox(model)
+        model.prox_and_potential = lambda x: (f(x), torch.zeros(len(x)))  # pyright: ignore[reportArgumentType]
         prox = PatchLPN(model, stride=64, batch=1)
     else:
         prox = ExactProx(PatchLPN(model.to(memory_format=torch.channels_last), stride=64))
     problem = TimedProblem(operator, y, scale, cg_iterations=200, preconditioned=variant != PLAIN)
-    iterates = islice(admm(problem, prox, start, rho=rho, splits=(box,)), iterations)
+    iterates = islice(ADMM(rho=rho, order="132", box=True).iterates(problem, prox, start), iterations)
     last: list[Tensor] = []
     seconds = timed(lambda: last.extend(iterate.x for iterate in iterates), turns=1)
     return {
@@ -244,12 +249,13 @@ def inverse(name: str, variant: str, folder: Path, plain: dict[str, Any]) -> dic
 def checkpoints(variant: str, folder: Path, plain: dict[str, Any]) -> dict[str, Any]:
     """Time the saving of a training's state."""
     interval = inspect.signature(train).parameters["save_seconds"].default
-    shape = {"lpn_1d": (1, 1), "lpn_28": (1, 1, 28, 28), "lpn_128": (1, 3, 128, 128)}[variant]
-    model = build_network({"name": variant} | ({"channels": shape[1]} if len(shape) == 4 else {}))
-    stages = make_schedule([{"loss": "l2", "steps": 10**6, "lr": 1e-3}], 1)
+    shape = {"lpn_scalar": (1, 1), "lpn_28": (1, 1, 28, 28), "lpn_patch": (1, 3, 128, 128)}[variant]
+    values = {"network": variant, "sigma": 0.1, "seed": 0, "batch_size": 1, "phases": [PHASE]}
+    settings = TrainingSettings.model_validate(values)
+    model, stages = build_network(settings.network), make_schedule([PHASE], 1)
     trainer = Trainer(model, lambda step: torch.zeros(shape), stages, sigma=0.1, seed=0)
     trainer.step()  # the optimiser has a state from now on
-    places = Checkpoints(folder)
+    places = Checkpoints(folder, Identity(settings))
     seconds = timed(lambda: places.save(trainer), turns=3)
     return {"seconds": seconds, "percent_of_training_time": 100 * statistics.median(seconds) / interval}
 
@@ -275,7 +281,7 @@ BENCHMARKS = {
     "mnist_step": Benchmark(("explicit, bf16", "explicit, fp32", AUTOGRAD), mnist_step),
     "laplacian": Benchmark(("explicit", AUTOGRAD), laplacian),
     "prior": Benchmark(("newton_cg", "cvx_cg", ONE_BY_ONE), prior, train_mnist),
-    "checkpoints": Benchmark(("lpn_1d", "lpn_28", "lpn_128"), checkpoints, reference=False),
+    "checkpoints": Benchmark(("lpn_scalar", "lpn_28", "lpn_patch"), checkpoints, reference=False),
 } | {name: Benchmark(("ours", PLAIN), lambda *a, n=name: inverse(n, *a), train_patches) for name in INVERSE}
 
 
@@ -285,24 +291,19 @@ def compare(name: str, threads: int) -> dict[str, dict[str, float]]:
     runs: dict[str, list[dict[str, Any]]] = {variant: [] for variant in variants}
     with tempfile.TemporaryDirectory() as folder:
         BENCHMARKS[name].prepare(Path(folder))
-        command = [sys.executable, __file__, name, "--threads", str(threads), "--folder", folder]
+        command = [sys.executable, __file__, name, "--threads", str(threads), "--folder", folder, "--variant"]
         for _ in range(ROUNDS):
             for variant in reversed(variants):
                 plain = json.dumps(runs[variants[-1]][-1] if variant != variants[-1] else {})
-                run = subprocess.run(
-                    [*command, "--variant", variant], input=plain, check=True, stdout=subprocess.PIPE, text=True
-                )
+                run = subprocess.run([*command, variant], input=plain, check=True, stdout=subprocess.PIPE, text=True)
                 runs[variant].append(json.loads(run.stdout.splitlines()[-1]))
     seconds = {variant: statistics.median(s for run in runs[variant] for s in run["seconds"]) for variant in variants}
     results = {}
     for variant in variants:
         ratio = {"speedup": seconds[variants[-1]] / seconds[variant]} if BENCHMARKS[name].reference else {}
         others = [key for key, value in runs[variant][0].items() if isinstance(value, (int, float))]
-        results[variant] = (
-            {"seconds": seconds[variant]}
-            | ratio
-            | {key: statistics.median(run[key] for run in runs[variant]) for key in others}
-        )
+        medians = {key: statistics.median(run[key] for run in runs[variant]) for key in others}
+        results[variant] = {"seconds": seconds[variant]} | ratio | medians
     return results
 
 
@@ -312,8 +313,8 @@ def run_variant(name: str, variant: str, folder: Path) -> None:
         keep_freed_memory()
         torch.set_flush_denormal(True)
     result = BENCHMARKS[name].run(variant, folder, json.load(sys.stdin))
-    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    print(json.dumps(result | {"peak_memory_mb": int(peak[1]) / 1024}, default=float))
+    (peak,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    print(json.dumps(result | {"peak_memory_mb": int(peak) / 1024}, default=float))
 
 
 def main() -> None:

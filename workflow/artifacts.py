@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from configuration import replace_text
 from plan import Plan, curve_models
 
 PUBLISHED = "config/published.yaml"
@@ -58,8 +59,7 @@ class Artifacts:
         path = folder / f"{name}.txt"
         text = "".join(f"{file}\n" for file in files)
         if not path.exists() or path.read_text(encoding="utf-8") != text:
-            folder.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+            replace_text(path, text)
         return path
 
     def _curve_figures(self) -> dict[str, Artifact]:
@@ -90,7 +90,8 @@ class Artifacts:
             figures[f"{name}_comparison"] = self._comparison(name, title | {"methods": titles})
             iterative = [method for method, settings in experiment["methods"].items() if settings["solver"]]
             if iterative:
-                files = [self.layout.result(name, m, part, "_iterations.csv") for m in iterative for part in self.plan.parts(name)]
+                parts = self.plan.parts(name)
+                files = [self.layout.result(name, m, part, "_iterations.csv") for m in iterative for part in parts]
                 settings = title | {"methods": {method: titles[method] for method in iterative}}
                 figures[f"{name}_convergence"] = Artifact("convergence", name, "experiments", files, settings)
             if searches := self.scale_searches(name):
@@ -156,12 +157,11 @@ class Artifacts:
 
     def _run_tables(self) -> dict[str, Artifact]:
         certificates = [self.layout.certificate(model) for model in self.plan.lpns]
-        files = [
-            path
-            for name, curves in self.config["curves"].items()
-            for path in self.layout.curves(name, list(dict.fromkeys(m for ms in curves["figures"].values() for m in ms)))
-        ]
-        files += [path for name, priors in self.config["priors"].items() for path in self.prior_files(name, [priors["model"]])]
+        files = []
+        for name, curves in self.config["curves"].items():
+            files += self.layout.curves(name, curve_models({**curves, "others": []}))
+        for name, priors in self.config["priors"].items():
+            files += self.prior_files(name, [priors["model"]])
         published = Artifact("published", "published", "run", files, {"published": PUBLISHED}, (Path(PUBLISHED),))
         tables = {"certificates": Artifact("certificates", "certificates", "run", certificates, {})} if certificates else {}
         return tables | ({"published": published} if files else {})

@@ -22,7 +22,7 @@ from checks import config_faults, used
 from configuration import ROOT, SECTIONS, ConfigurationError, collect, expand
 from schema import Config
 
-from lpn.settings import Component, as_file, files, parts, sentences
+from lpn.settings import Component, as_file, files, parts, plug_in_fault, sentences
 
 
 def complete(paths: list[Path], overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,9 +77,11 @@ def main() -> None:
     args = parser.parse_args()
     try:
         print(json.dumps(complete(args.files or [ROOT / "config/paper.yaml"], args.set)))
-    except ConfigurationError as error:
-        text = " ".join(str(error).split())
-        sys.exit(f"error in the configuration: {text} Every key is explained in docs/settings.md.")
+    except Exception as error:
+        text = str(error) if isinstance(error, ConfigurationError) else plug_in_fault(error)
+        if text is None:
+            raise
+        sys.exit(f"error in the configuration: {' '.join(text.split())} Every key is explained in docs/settings.md.")
 
 
 if __name__ == "__main__":

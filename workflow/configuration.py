@@ -217,9 +217,16 @@ def resolve(files: Iterable[Path], overrides: Mapping[str, Any], cache: Path) ->
         sys.exit(run.returncode)
     result = json.loads(run.stdout)
     result["files"] = {path: _state(Path(path)) for path in result["files"]}
-    cache.mkdir(parents=True, exist_ok=True)
-    kept.write_text(json.dumps(result), encoding="utf-8")
+    replace_text(kept, json.dumps(result))
     return result
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a text file at once: another process reads the old one or the whole new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
 
 
 def _state(path: Path) -> list[int] | None:

@@ -2,7 +2,7 @@
 
 Snakemake does not notice changes in imported modules. A rule therefore has a fingerprint as a param: a hash over the syntax
 trees of its script, of the components that its settings name (operators, networks, ...), and of every module of the
-package that these import. Comments, docstrings, annotations, formatting, and the text of messages and of --help do not count.
+package that these import. Comments, docstrings, annotations, formatting, and the text of messages and help do not count.
 """
 
 import ast
@@ -34,12 +34,12 @@ class _Meaning(ast.NodeTransformer):
             setattr(node, "body", kept or [ast.Pass()])  # noqa: B010 - not every node has one
         return node
 
-    def visit_Raise(self, node: ast.Raise) -> ast.AST:  # noqa: N802 - ast's name
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
         if isinstance(node.exc, ast.Call):
             node.exc = node.exc.func
         return node
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802
+    def visit_Call(self, node: ast.Call) -> ast.AST:
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         if name in MESSAGES:
             node.args, node.keywords = [], []
@@ -50,11 +50,11 @@ class _Meaning(ast.NodeTransformer):
         node.annotation = None
         return node
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:  # noqa: N802
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         node.returns = None
         return self.generic_visit(node)
 
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:  # noqa: N802
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         node.annotation = ast.Constant(None)
         return self.generic_visit(node)
 

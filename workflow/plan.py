@@ -116,9 +116,10 @@ class Plan:
     def curve_settings(self, curves: str, model: str) -> dict[str, Any]:
         """Return the settings of a scalar model's evaluation."""
         grid = {key: self.config["curves"][curves]["grid"][key] for key in ("low", "high", "points")}
-        data = self.config["data"][self.models[model]["data"]]
-        sigma = self.models[model]["sigma"] if data["name"] == "laplace" else None  # the truth is known of these samples alone
-        return grid | {"sigma": sigma, "model": model}
+        laplace = (
+            self.config["data"][self.models[model]["data"]]["name"] == "laplace"
+        )  # the only samples whose truth is known
+        return grid | {"sigma": self.models[model]["sigma"] if laplace else None, "model": model}
 
     def prior_settings(self, priors: str, model: str, perturbation: str) -> dict[str, Any]:
         """Return the settings of one evaluation of a learned prior."""
@@ -174,7 +175,7 @@ class Plan:
         return self.method_settings(experiment, method) | names | {"first": first}
 
     def grid_rows(self, experiment: str, method: str) -> list[list[dict[str, Any]]]:
-        """Return the points of a method's grid search by rows, each the work of one job: those of a value of the first key."""
+        """Return the points of a method's grid search by rows, each the work of one job: a value of the first key."""
         return self.facts["rows"][experiment][method]
 
     def tuning_settings(self, experiment: str, method: str, row: int) -> dict[str, Any]:

@@ -14,5 +14,8 @@ class Augmentation(Component):
     kind: ClassVar[str] = "augment"
 
     def __call__(self, image: Tensor, patch: int, crops: int, draws: np.random.Generator) -> Tensor:
-        """Return patches (crops, C, patch, patch) of an image (C, H, W) in [0, 1]; all that is random comes from `draws`."""
+        """Return patches (crops, C, patch, patch) of an image (C, H, W) in [0, 1]; all that is random comes from `draws`.
+
+        Raises ValueError if patches don't fit into the image.
+        """
         raise NotImplementedError

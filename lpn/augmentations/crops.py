@@ -1,15 +1,19 @@
 """Plain random crops."""
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from lpn.augmentations._base import Augmentation
-from lpn.augmentations._crops import random_crops
 
 
 class Crops(Augmentation):
     """Random crops, as they are."""
 
     def __call__(self, image: Tensor, patch: int, crops: int, draws: np.random.Generator) -> Tensor:
-        """Return random crops (crops, C, patch, patch) of an image (C, H, W)."""
-        return random_crops(image, patch, crops, draws)
+        height, width = image.shape[-2:]
+        if patch > min(height, width):
+            raise ValueError(f"patches of {patch}x{patch} don't fit into images of {height}x{width}")
+        tops, lefts = draws.integers(height - patch + 1, size=crops), draws.integers(width - patch + 1, size=crops)
+        corners = zip(tops, lefts, strict=True)
+        return torch.stack([image[:, top : top + patch, left : left + patch] for top, left in corners])

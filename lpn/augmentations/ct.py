@@ -6,11 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lpn.augmentations._base import Augmentation
-from lpn.augmentations._crops import random_crops
+from lpn.augmentations.crops import Crops
 
 
-class CT(Augmentation):
+class CT(Crops):
     """The augmentation of CT slices of the LPN paper (its section E), then crops.
 
     Flip p .5; p .8 rotation up to 180 degrees and scale .9 to 1.1; p .2 perspective of distortion .5; crop; p .5 brightness
@@ -18,32 +17,22 @@ class CT(Augmentation):
     """
 
     def __call__(self, image: Tensor, patch: int, crops: int, draws: np.random.Generator) -> Tensor:
-        """Return crops (crops, 1, patch, patch) of an augmented slice (1, H, W)."""
         from torchvision.transforms import v2
         from torchvision.transforms.v2 import functional as T
 
+        height, width = image.shape[-2:]
         if draws.random() < 0.5:
             image = image.flip(-1)
         if draws.random() < 0.8:
             angle, scale = draws.uniform(-180, 180), draws.uniform(0.9, 1.1)
             image = T.affine(image, angle, [0, 0], scale, [0.0, 0.0], interpolation=v2.InterpolationMode.NEAREST)
         if draws.random() < 0.2:
-            corners, moved = _perspective(image.shape[-2], image.shape[-1], draws)
+            corners = [[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]]
+            inward = [[int(draws.integers(side // 4 + 1)) for side in (width, height)] for _ in corners]
+            pairs = zip(corners, inward, strict=True)
+            moved = [[x + dx if x == 0 else x - dx, y + dy if y == 0 else y - dy] for (x, y), (dx, dy) in pairs]
             image = T.perspective(image, corners, moved)
-        patches = random_crops(image, patch, crops, draws)
-        return torch.stack([_jitter(p, draws) for p in patches])
-
-
-def _perspective(height: int, width: int, draws: np.random.Generator) -> tuple[list[list[int]], list[list[int]]]:
-    """Return the corners of an image, and where they move: inwards by up to a quarter of the sides."""
-    reach = [width // 4, height // 4]
-    inward = [[int(draws.integers(reach[axis] + 1)) for axis in range(2)] for _ in range(4)]
-    corners = [[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]]
-    moved = [
-        [x + dx if x == 0 else x - dx, y + dy if y == 0 else y - dy]
-        for (x, y), (dx, dy) in zip(corners, inward, strict=True)
-    ]
-    return corners, moved
+        return torch.stack([_jitter(p, draws) for p in super().__call__(image, patch, crops, draws)])
 
 
 def _jitter(patch: Tensor, draws: np.random.Generator) -> Tensor:

@@ -6,15 +6,16 @@ import shutil
 import tarfile
 import time
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import ClassVar, TypeVar
 
-from lpn.data._base import Images, Sources
+from lpn.data._base import CountedSet, Images, Sources
 from lpn.errors import UserError
-from lpn.files import checksum, wait_for_lock
+from lpn.files import wait_for_lock
 
 DOWNLOAD_ATTEMPTS = 5
+Found = TypeVar("Found")
 
 
 def cache() -> Path:
@@ -25,6 +26,20 @@ def cache() -> Path:
 def reason(error: Exception) -> str:
     """Return what an error says, or its name if it says nothing."""
     return str(error).strip() or type(error).__name__
+
+
+def first_good(sources: Iterable[str], read: Callable[[str], Found], help: str) -> tuple[str, Found]:
+    """Return the first source that `read` can read, and what it read.
+
+    Raises UserError if there is none: `help`, and what is wrong with each source.
+    """
+    problems = []
+    for source in sources:
+        try:
+            return source, read(source)
+        except (UserError, OSError, ValueError, RuntimeError, EOFError, tarfile.TarError, zlib.error) as error:
+            problems.append(f"\n  {source}: {reason(error)}")
+    raise UserError(help + (" Tried:" + "".join(problems) if problems else ""))
 
 
 def download(url: str, folder: str | Path) -> Path:
@@ -46,8 +61,7 @@ def download(url: str, folder: str | Path) -> Path:
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError):
             if attempt == DOWNLOAD_ATTEMPTS - 1:
                 raise
-    part.replace(path)
-    return path
+    return part.replace(path)
 
 
 def _download_rest(url: str, part: Path) -> None:
@@ -83,102 +97,48 @@ def fetch_drive(identity: str, place: Path, *, is_folder: bool = False) -> None:
         raise OSError(str(error)) from error
 
 
-def fetch_drive_folder(identity: str, place: Path, wanted: str) -> None:
-    """Download a public folder of Google Drive for a file in it, unless it is there; raises OSError.
+class DownloadedSet(CountedSet):
+    """A data set that is a folder of its name: the user's, a mirror's, or one of downloads in the cache."""
 
-    gdown never leaves partial files, but fails if any file of the folder is unavailable.
-    """
-    if (place / wanted).exists():
-        return
-    try:
-        fetch_drive(identity, place, is_folder=True)
-    except OSError:
-        if not (place / wanted).exists():
-            raise
+    people: ClassVar[str]  # where people find it
+    files: ClassVar[tuple[str, ...]]  # which mirrors and the official source have
+    official: ClassVar[str | None] = (
+        None  # URL of the folder of the files; None if they must be placed, or come from a mirror
+    )
 
+    def read(self, sources: Sources) -> tuple[str, dict[str, Images]]:
+        """Return the source and the images.
 
-def fetch_file(name: str, drive_id: str, md5: str, mirrors: list[str]) -> Path:
-    """Return a file of a known checksum from the cache, a mirror or Google Drive; downloads go to the cache.
-
-    Files in the folders that mirrors name are used as they are. Raises OSError, which lists all that was tried.
-    """
-    with wait_for_lock(cache() / f"{name}.lock"):
-        target = cache() / name
-        if target.exists() and checksum(target, "md5") == md5:
-            return target
-        problems = []
-        for mirror in [*mirrors, "Google Drive"]:
-            try:
-                if mirror == "Google Drive":
-                    fetch_drive(drive_id, target)
-                elif "://" in mirror:
-                    download(f"{mirror.rstrip('/')}/{name}", cache())
-                elif (Path(mirror) / name).exists():
-                    return Path(mirror) / name
-                if not target.exists():
-                    problems.append(f"{mirror}: not there")
-                elif checksum(target, "md5") == md5:
-                    return target
-                else:
-                    target.unlink()
-                    problems.append(f"{mirror}: wrong checksum, so truncated or damaged")
-            except (OSError, ValueError, RuntimeError) as error:
-                problems.append(f"{mirror}: {reason(error)}")
-    raise OSError("\n  ".join(problems))
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a data set that is a folder of files comes from.
-
-    Attributes:
-        title: its name in messages.
-        people: where people find it.
-        folder: its folder in the user's data folder and in mirrors.
-        files: its files, which mirrors and the official source have.
-        official: the URL of the folder of the files; None if they must be placed by hand, or come from a mirror.
-        fetch: downloads a URL into a folder, unless what it brings is there.
-    """
-
-    title: str
-    people: str
-    folder: str
-    files: tuple[str, ...]
-    official: str | None = None
-    fetch: Callable[[str, Path], None] | None = None
-
-    def read(self, sources: Sources, read: Callable[[Path], dict[str, Images]]) -> tuple[str, dict[str, Images]]:
-        """Return the source and what `read` makes of its folder: the user's, a mirror's, or one of downloads in the cache.
-
-        If the files can't be downloaded from a URL, or fail the checks of `read`, the next URL is tried. Raises UserError.
+        If the files can't be downloaded from a URL, or fail the checks of `read_folder`, the next URL is tried.
         """
-        known = [sources.folder, *(Path(mirror) for mirror in sources.mirrors if "://" not in mirror)]
-        places = [place / self.folder for place in known]
-        place = next((place for place in places if place.is_dir()), None)
-        if place:
-            return str(place), read(place)
-        urls = [f"{mirror.rstrip('/')}/{self.folder}" for mirror in sources.mirrors if "://" in mirror]
-        target, problems = cache() / self.folder, []
+        urls = [f"{mirror.rstrip('/')}/{self.name}" for mirror in sources.mirrors if "://" in mirror]
+        for place in [sources.folder, *(Path(mirror) for mirror in sources.mirrors if "://" not in mirror)]:
+            if (place / self.name).is_dir():
+                return str(place / self.name), self.read_folder(place / self.name)
+        target = cache() / self.name
+
+        def fetch(url: str) -> dict[str, Images]:
+            for file in self.files:
+                self.fetch(f"{url}/{file}", target)
+            try:
+                return self.read_folder(target)
+            except UserError:
+                shutil.rmtree(target)
+                raise
+
         with wait_for_lock(target.with_suffix(".lock")):
-            for url in [*urls, *([self.official] if self.official else [])]:
-                try:
-                    for file in self.files:
-                        (self.fetch or _fetch_once)(f"{url}/{file}", target)
-                except (OSError, ValueError, EOFError, tarfile.TarError, zlib.error) as error:
-                    problems.append(f"\n  {url}: {reason(error)}")
-                    continue
-                try:
-                    return url, read(target)
-                except UserError as error:
-                    problems.append(f"\n  {url}: {error}")
-                    shutil.rmtree(target)
-        raise UserError(
-            f"{self.title} could not be downloaded. Get it from {self.people} and place it at {places[0]}, or name a "
-            f"mirror, a folder or URL, that has '{self.folder}'." + (" Tried:" + "".join(problems) if problems else "")
-        )
+            return first_good(
+                [*urls, *([self.official] if self.official else [])],
+                fetch,
+                help=f"{self.title} could not be downloaded. Get it from {self.people} and place it at "
+                f"{sources.folder / self.name}, or name a mirror, a folder or URL, that has '{self.name}'.",
+            )
 
+    def read_folder(self, place: Path) -> dict[str, Images]:
+        """Return the images of a folder, as `read` does. Raises UserError if it is incomplete or damaged."""
+        raise NotImplementedError
 
-def _fetch_once(url: str, folder: Path) -> None:
-    """Download a file into a folder, unless it is there."""
-    if not (folder / url.rsplit("/", 1)[-1]).exists():
-        download(url, folder)
+    def fetch(self, url: str, folder: Path) -> None:
+        """Download one of the files into a folder, unless it is there."""
+        if not (folder / url.rsplit("/", 1)[-1]).exists():
+            download(url, folder)

@@ -1,6 +1,7 @@
-"""Files of images: listing, decoding, counting."""
+"""Files of images: listing, decoding, digest."""
 
 import hashlib
+import io
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,15 +10,6 @@ import numpy as np
 from lpn.errors import UserError
 
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
-
-
-def check_count(title: str, found: int, count: int | None, place: Path) -> None:
-    """Raise UserError if `place` has another number of training images than `count`, unless that is None."""
-    if count is not None and found != count:
-        raise UserError(
-            f"{place} has {found} training images of {title}, not {count}. Place the missing ones, or set 'count' of this "
-            "data set to null to use what is there."
-        )
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -34,21 +26,23 @@ def image_files(folder: Path) -> list[Path]:
     return files
 
 
-def read_image(path: Path, grey: bool) -> np.ndarray:
+def read_image(path: Path, grey: bool, content: bytes | None = None) -> np.ndarray:
     """Decode an image of 8 bits a channel as uint8 (1, H, W) (colours by the luma of ITU-R 601) or (3, H, W).
 
-    It is turned as its EXIF data say. Raises UserError if it is damaged, or something of it would get lost.
+    It is turned as its EXIF data say. `content` is what the file holds, if it is no file of its own.
+
+    Raises UserError if the image is missing or damaged, or something of it would get lost.
     """
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(path) as image:
+        with Image.open(path if content is None else io.BytesIO(content)) as image:
             stored = str(getattr(image, "tile", ""))  # Pillow reads colours of 16 bits a channel as 8 and calls them RGB
             image.load()
             mode = image.mode
             pixels = np.asarray(ImageOps.exif_transpose(image).convert("L" if grey else "RGB"))
     except (OSError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path} is truncated, no image or too large ({error}). Fetch it again, or reduce it.") from error
+        raise UserError(f"{path} is missing, damaged or too large ({error}). Fetch it again, or reduce it.") from error
     if mode.startswith(("I", "F")) or ";16" in stored:
         raise UserError(f"{path} has 16 or more bits a channel (mode {mode}), not 8. Convert it, or fetch the original.")
     if mode in ("LA", "RGBA", "PA", "La", "RGBa") or "transparency" in image.info:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field, PositiveInt
 
-from lpn.data._base import SPLITS, DataSet, Images, Sources
+from lpn.data._base import SPLITS, DataSet, Images, Sizes, Sources
 from lpn.data._images import SUFFIXES, image_files, read_image
 from lpn.errors import UserError
 from lpn.settings import Folder
@@ -23,43 +23,34 @@ class FolderOfImages(DataSet):
     grey: bool = Field(default=False, description="whether images are grey, by the luma of ITU-R 601")
 
     @property
-    def channels(self) -> int:
-        """1 for grey images, 3 for colours."""
+    def channels(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         return 1 if self.grey else 3
 
-    def sizes(self, split: str) -> list[tuple[int, int, int | None]]:
-        """Return the one size of all images; nothing if the folder is there and the subfolder is not."""
-        if Path(self.path).is_dir() and not (Path(self.path) / split).is_dir():
-            return []
-        return [(self.side, self.side, None)]
+    def sizes(self, split: str) -> Sizes:
+        place = Path(self.path)  # perhaps on another machine
+        return [] if place.is_dir() and not (place / split).is_dir() else [(self.side, self.side, None)]
 
     def read(self, sources: Sources) -> tuple[str, dict[str, Images]]:
-        """List the photographs: see `DataSet.read`."""
         place = Path(self.path)
-        found = [split for split in SPLITS if (place / split).is_dir()]
-        if not found:
+        files = {split: image_files(place / split) for split in SPLITS if (place / split).is_dir()}
+        if not files:
             raise UserError(
                 f"{place} is missing or has no subfolder {', '.join(SPLITS[:-1])} or {SPLITS[-1]}. Place images "
                 f"({', '.join(SUFFIXES)}) in subfolders of these names."
             )
         images: dict[str, Images] = {split: np.zeros((0, self.channels, self.side, self.side), np.uint8) for split in SPLITS}
-        for split in found:
-            images[split] = [partial(self._square, path) for path in image_files(place / split)]
-        return str(place), images
+        return str(place), images | {split: [partial(self._square, path) for path in files[split]] for split in files}
 
     def _square(self, path: Path) -> np.ndarray:
         """Return the centre square of an image, reduced (C, side, side)."""
         from PIL import Image
 
-        image = read_image(path, self.grey).transpose(1, 2, 0)
-        side = min(image.shape[:2])
+        image = read_image(path, self.grey)
+        height, width = image.shape[1:]
+        side = min(height, width)
         if side < self.side:
-            raise UserError(
-                f"{path} is {image.shape[1]}x{image.shape[0]}; the sides must be at least {self.side}. Remove it."
-            )
-        top, left = ((n - side) // 2 for n in image.shape[:2])
-        square = image[top : top + side, left : left + side]
-        reduced = Image.fromarray(square[..., 0] if self.grey else square).resize(
-            (self.side, self.side), Image.Resampling.LANCZOS
-        )
+            raise UserError(f"{path} is {width}x{height}; the sides must be at least {self.side}. Remove it.")
+        top, left = (height - side) // 2, (width - side) // 2
+        square = image[:, top : top + side, left : left + side].transpose(1, 2, 0)
+        reduced = Image.fromarray(square[..., 0] if self.grey else square).resize([self.side] * 2, Image.Resampling.LANCZOS)
         return np.atleast_3d(np.asarray(reduced)).transpose(2, 0, 1)

@@ -1,7 +1,6 @@
 """Samples of the Laplace distribution, drawn."""
 
 from collections.abc import Callable
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,34 +13,15 @@ from lpn.training.shard import WHOLE, Shard
 class Laplace(DataSet):
     """Samples (1,) of the Laplace distribution of mean 0 and scale 1, of density exp(-|x|) / 2."""
 
-    prepared: ClassVar[bool] = False
-
-    @property
-    def channels(self) -> None:
-        """None: samples are scalars."""
-        return
-
-    @property
-    def same_everywhere(self) -> bool:
-        """Yes: samples are drawn."""
-        return True
-
-    def sizes(self, split: str) -> list[tuple[int, int, int | None]]:
-        """Return an empty list: there are no images."""
-        return []
-
-    @property
-    def sample_shape(self) -> tuple[int, ...]:
-        """Shape of one sample, (1,)."""
-        return (1,)
+    channels = None
+    prepared = False
+    same_everywhere = True
+    sample_shape = (1,)
 
     def batches(
         self, batch_size: int, seed: int, device: torch.device | str = "cpu", shard: Shard | None = None
     ) -> Callable[[int], Tensor]:
-        """Return step -> fresh samples (batch_size, 1), float32, or a shard of them.
-
-        A Laplace variable is the difference of two independent exponential ones.
-        """
+        """Return step -> fresh float32 samples: a Laplace variable is the difference of two independent exponential ones."""
         part = (shard or WHOLE).of(batch_size)
 
         def batch(step: int) -> Tensor:

@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field, PositiveInt
 
-from lpn.data._base import DataSet, Images, Sources
+from lpn.data._base import CountedSet, Images, Sizes, Sources
 from lpn.data._fetch import cache, fetch_drive, reason
-from lpn.data._images import check_count
 from lpn.errors import UserError
 from lpn.files import read_array, wait_for_lock
 
@@ -19,47 +18,31 @@ VALIDATION = 8  # the last training slices, held back
 SIDE = 512
 
 
-class Mayo(DataSet):
+class Mayo(CountedSet):
     """Mayo-CT: float32 (n, 1, 512, 512) in [0, 1], from {train,test}/Phantom/*.npy in the order of their numbers.
 
     The last 8 training slices are held back for validation.
     """
 
+    title = "Mayo-CT"
+    channels = 1
     count: PositiveInt | None = Field(
         default=None, description="the number of training slices, with the 8 held back; null accepts what is there"
     )
 
-    @property
-    def channels(self) -> int:
-        """1: slices are grey."""
-        return 1
-
-    @property
-    def same_everywhere(self) -> bool:
-        """Yes, if the training slices must be complete."""
-        return self.count is not None
-
-    def sizes(self, split: str) -> list[tuple[int, int, int | None]]:
-        """Return the one size of all slices."""
-        known = {"train": self.count - VALIDATION if self.count else None, "validation": VALIDATION}
+    def sizes(self, split: str) -> Sizes:
+        known = {"train": self.count and self.count - VALIDATION, "validation": VALIDATION}
         return [(SIDE, SIDE, known.get(split))]
 
     def read(self, sources: Sources) -> tuple[str, dict[str, Images]]:
-        """List the slices and check their number: see `DataSet.read`."""
-        mirrors = [Path(mirror) / FOLDER for mirror in sources.mirrors if "://" not in mirror]
-        places = [sources.folder / "mayoct" / FOLDER, *mirrors]
-        place = next((place for place in places if place.is_dir()), None) or _download(places[0])
-        files = {part: _numbered(place / part / "Phantom") for part in ("train", "test")}
-        check_count("Mayo-CT", len(files["train"]), self.count, place / "train/Phantom")
-        if len(files["train"]) <= VALIDATION:
-            raise UserError(
-                f"{place / 'train/Phantom'} has {len(files['train'])} slices; more than {VALIDATION} are needed."
-            )
-        parts = {
-            "train": files["train"][:-VALIDATION],
-            "validation": files["train"][-VALIDATION:],
-            "test": files["test"],
-        }
+        own = sources.folder / "mayoct" / FOLDER
+        places = [own, *(Path(mirror) / FOLDER for mirror in sources.mirrors if "://" not in mirror)]
+        place = next(filter(Path.is_dir, places), None) or _download(own)
+        train, test = _numbered(place / "train/Phantom"), _numbered(place / "test/Phantom")
+        self.check_count(len(train), place / "train/Phantom")
+        if len(train) <= VALIDATION:
+            raise UserError(f"{place / 'train/Phantom'} has {len(train)} slices; more than {VALIDATION} are needed.")
+        parts = {"train": train[:-VALIDATION], "validation": train[-VALIDATION:], "test": test}
         return str(place), {split: [partial(_slice, path) for path in parts[split]] for split in parts}
 
 
@@ -87,13 +70,12 @@ def _slice(path: Path) -> np.ndarray:
 def _download(place: Path) -> Path:
     """Return the folder of the slices in the cache, downloaded once."""
     folder = cache() / "mayoct"
-    finished = folder / "finished"
     try:
         with wait_for_lock(folder.with_suffix(".lock")):
-            if not finished.exists():
+            if not (folder / "finished").exists():
                 fetch_drive(DRIVE_FOLDER, folder, is_folder=True)
             found = next(folder.rglob(FOLDER))
-            finished.touch()
+            (folder / "finished").touch()
         return found
     except (OSError, ValueError, RuntimeError, StopIteration) as error:
         raise UserError(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lpn.data._base import DataSet, Images, Sources
+from lpn.data._base import DataSet, Images, Sizes, Sources
 from lpn.seeds import numpy_generator
 
 SIDE, FINE = 128, 512  # drawn on the fine grid, then averaged: smooth edges
@@ -12,22 +12,13 @@ COUNTS = {"train": 64, "validation": 4, "test": 4}
 class Phantoms(DataSet):
     """Random ellipses in a body ellipse, after Adler and Oektem 2017: float32 (n, 1, 128, 128) in [0, 1]."""
 
-    @property
-    def channels(self) -> int:
-        """1: phantoms are grey."""
-        return 1
+    channels = 1
+    same_everywhere = True
 
-    @property
-    def same_everywhere(self) -> bool:
-        """Yes: they are computed."""
-        return True
-
-    def sizes(self, split: str) -> list[tuple[int, int, int | None]]:
-        """Return the one size of all phantoms, and their number."""
+    def sizes(self, split: str) -> Sizes:
         return [(SIDE, SIDE, COUNTS[split])]
 
     def read(self, sources: Sources) -> tuple[str, dict[str, Images]]:
-        """Compute the phantoms: see `DataSet.read`."""
         return "computed", {split: np.stack([_phantom(split, i) for i in range(n)]) for split, n in COUNTS.items()}
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lpn.data._base import DataSet, Images, Sources
+from lpn.data._base import DataSet, Images, Sizes, Sources
 
 SIDE = 128
 NAMES = {
@@ -14,8 +14,6 @@ NAMES = {
     "validation": ["chelsea"],
     "test": ["coffee"],
 }
-
-
 COUNTS = {"train": 690, "validation": 6, "test": 12}
 
 
@@ -26,33 +24,21 @@ class Photographs(DataSet):
     every other one as a negative.
     """
 
-    @property
-    def channels(self) -> int:
-        """3: images have colours."""
-        return 3
+    channels = 3
+    same_everywhere = True
 
-    @property
-    def same_everywhere(self) -> bool:
-        """Yes: scikit-image brings them."""
-        return True
-
-    def sizes(self, split: str) -> list[tuple[int, int, int | None]]:
-        """Return the one size of all crops, and their number."""
+    def sizes(self, split: str) -> Sizes:
         return [(SIDE, SIDE, COUNTS[split])]
 
     def read(self, sources: Sources) -> tuple[str, dict[str, Images]]:
-        """Cut out the crops: see `DataSet.read`."""
-        train = []
-        for name, reduction in itertools.product(NAMES["train"], (1, 2)):
-            found = _crops(name, reduction)
-            train += found[:: -(-len(found) // 16)]
-        orders = [np.stack(train)[:, list(order)] for order in itertools.permutations(range(3))]
-        arrays: dict[str, Images] = {
-            "train": np.concatenate([255 - order if i % 2 else order for i, order in enumerate(orders)])
+        crops = [_crops(name, reduction) for name, reduction in itertools.product(NAMES["train"], (1, 2))]
+        train = np.stack([crop for found in crops for crop in found[:: -(-len(found) // 16)]])
+        orders = [train[:, list(order)] for order in itertools.permutations(range(3))]
+        images: dict[str, Images] = {
+            split: np.stack([crop for name in NAMES[split] for crop in _crops(name, 1)]) for split in ("validation", "test")
         }
-        for split in ("validation", "test"):
-            arrays[split] = np.stack([crop for name in NAMES[split] for crop in _crops(name, 1)])
-        return f"scikit-image {version('scikit-image')}", arrays
+        images["train"] = np.concatenate([255 - order if i % 2 else order for i, order in enumerate(orders)])
+        return f"scikit-image {version('scikit-image')}", images
 
 
 def _crops(name: str, reduction: int) -> list[np.ndarray]:
@@ -65,7 +51,6 @@ def _crops(name: str, reduction: int) -> list[np.ndarray]:
     height, width = (n // reduction for n in image.shape[1:])
     blocks = image[:, : height * reduction, : width * reduction].reshape(3, height, reduction, width, reduction)
     image = blocks.mean((2, 4)).round().astype(np.uint8)
-    found = [
-        image[:, SIDE * r : SIDE * (r + 1), SIDE * c : SIDE * (c + 1)] for r, c in np.ndindex(height // SIDE, width // SIDE)
-    ]
+    corners = [(SIDE * row, SIDE * column) for row, column in np.ndindex(height // SIDE, width // SIDE)]
+    found = [image[:, top : top + SIDE, left : left + SIDE] for top, left in corners]
     return [crop for crop in found if crop.std() > 20]  # not the black rim of a picture

@@ -1,11 +1,8 @@
-"""Denoisers, learned and classical, one a file: its settings and its mathematics.
-
-A new one is a file with a subclass of `Denoiser`, whose `__call__` takes and returns images (N, C, H, W).
-"""
+"""Denoisers, learned and classical, one a file: a subclass of `Denoiser`, with its settings and its mathematics."""
 
 from lpn.denoisers._base import Denoiser, Prox, as_prox
-from lpn.denoisers._exact import ExactProx, evaluate
 from lpn.denoisers._patches import PatchLPN
+from lpn.denoisers.learned import ExactProx, evaluate
 
 BASE = Denoiser
 

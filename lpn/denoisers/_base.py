@@ -15,7 +15,7 @@ class Denoiser(Component):
     """A denoiser with its settings: a callable on float32 images (N, C, H, W)."""
 
     kind: ClassVar[str] = "prox"
-    clip: bool = Field(default=False, description="whether the output is clipped to [0, 1]")
+    clip: bool = Field(False, description="whether the output is clipped to [0, 1]")
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Raise ValueError if images of shape (C, H, W) can't be denoised, or an optional package is missing."""
@@ -39,12 +39,10 @@ def as_prox(denoiser: Denoiser) -> Prox:
             if place := blame(denoiser, error):
                 raise ValueError(f"{place}{type(error).__name__}: {error}") from error
             raise
-        if not isinstance(z, Tensor) or z.shape != v.shape or z.dtype != v.dtype:
+        if not isinstance(z, Tensor) or (z.shape, z.dtype) != (v.shape, v.dtype):
             found = f"{z.dtype} {tuple(z.shape)}" if isinstance(z, Tensor) else type(z).__name__
-            raise ValueError(
-                f"the denoiser {denoiser.name} returned {found} for {v.dtype} {tuple(v.shape)}; the shape and the dtype "
-                "must be those of its input, e.g. by `.to(v)`."
-            )
+            raise ValueError(f"the denoiser {denoiser.name} returned {found} for {v.dtype} {tuple(v.shape)}; the shape and "
+                             "the dtype must be those of its input, e.g. by `.to(v)`.")  # fmt: skip
         return z.clamp(0, 1) if denoiser.clip else z
 
     return prox

@@ -14,7 +14,7 @@ Average = Literal["uniform", "by_count"]
 
 
 def check_stride(average: Average, stride: int, size: int) -> None:
-    """Raise ValueError unless patches of this size can be this far apart."""
+    """Raise ValueError unless patches of this size can be this far apart: with "uniform" the stride divides the size."""
     if not 0 < stride <= size or (average == "uniform" and size % stride):
         bound = "divide" if average == "uniform" else "be positive and at most"
         raise ValueError(f"stride is {stride}, but with the average {average} it must {bound} the patch size {size}")
@@ -33,33 +33,26 @@ class PatchLPN(Network):
 
     Args:
         model: the LPN of one patch.
-        average: "uniform" or "by_count".
-        stride: distance between patches, by default half a patch; with "uniform" it must divide the size of a patch.
+        average: "uniform" or "by_count"; raises ValueError for another.
+        stride: distance between patches, by default half a patch; raises ValueError as `check_stride` does.
         batch: patches that are computed at once; by default as many as a CPU's cache holds, or 256 on a GPU.
-
-    Raises ValueError for another average or stride.
     """
 
     def __init__(
         self, model: LPN, average: Average = "uniform", stride: int | None = None, batch: int | None = None
     ) -> None:
         channels, size, _ = model.input_shape
-        assert channels is not None
         assert size is not None
         stride = size // 2 if stride is None else stride
         super().__init__(model.config | {"average": average, "stride": stride}, (channels, None, None))
         self.model, self.average, self.size, self.stride, self.batch = model, average, size, stride, batch
+        self.alpha = model.alpha  # the average leaves the quadratic term as it is
         if average not in get_args(Average):
             raise ValueError(f"average must be one of {', '.join(get_args(Average))}, not {average!r}")
         check_stride(average, stride, size)
 
-    @property
-    def alpha(self) -> float:
-        """Weight of the quadratic term: the average over patches leaves it as it is."""
-        return self.model.alpha
-
     def constrained_weights(self) -> list[Tensor]:
-        """Return the weights that must be >= 0; see `LPN`."""
+        """Return the weights of the LPN that must be >= 0."""
         return self.model.constrained_weights()
 
     def forward(self, x: Tensor) -> Tensor:

@@ -16,11 +16,9 @@ class BM3D(Denoiser):
     sigma: PositiveFloat = Field(description="standard deviation of the noise, of images in [0, 1]")
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Raise ValueError if the package bm3d is missing."""
         _package()
 
     def __call__(self, v: Tensor) -> Tensor:
-        """Return the denoised images, (N, C, H, W). Raises ValueError if the package bm3d is missing."""
         package = _package()
         function = package.bm3d_rgb if v.shape[1] == 3 else package.bm3d
         images = [np.atleast_3d(function(image.transpose(1, 2, 0).squeeze(), self.sigma)) for image in v.cpu().numpy()]
@@ -31,8 +29,6 @@ def _package() -> ModuleType:
     try:
         import bm3d  # pyright: ignore[reportImplicitRelativeImport]
     except ImportError as error:
-        raise ValueError(
-            "BM3D needs the package bm3d, whose licence is for non-commercial use: pip install --editable '.[bm3d]', or "
-            "leave BM3D out"
-        ) from error
+        raise ValueError("BM3D needs the package bm3d, whose licence is for non-commercial use: "
+                         "pip install --editable '.[bm3d]', or leave BM3D out") from error  # fmt: skip
     return bm3d

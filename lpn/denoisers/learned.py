@@ -1,4 +1,4 @@
-"""A trained network as the denoiser: a learned proximal network, or an unconstrained one."""
+"""A trained network as the denoiser: a learned proximal network, whose regulariser is known, or an unconstrained one."""
 
 from typing import Literal
 
@@ -8,9 +8,52 @@ from torch import Tensor
 
 from lpn.compute import use_bf16
 from lpn.denoisers._base import Denoiser, Prox
-from lpn.denoisers._exact import ExactProx
 from lpn.denoisers._patches import Average, PatchLPN, check_stride
 from lpn.networks import LPN, Network, NetworkSettings
+
+
+class ExactProx:
+    """An LPN as the denoiser of a solver, which knows the exact value of its regulariser at every output.
+
+    Since z = f(v), f^{-1}(z) = v needs no inversion:  R(z) = <z, v> - 1/2 ||z||^2 - psi(v)  (LPN paper, eq. 3.5), and psi(v)
+    is a by-product of f(v). In float32 psi has a relative rounding error of about 1e-7.
+
+    With a strength g below 1 the denoiser is  g f(v) + (1 - g) v, the gradient of the convex  g psi + (1 - g)/2 ||.||^2, so
+    again exactly a prox: that of a weaker R, about g times the network's if f removes little. It stands for the weight
+    that a step or penalty bounded by theory does not allow (relaxed denoisers: Hurault et al., "Convergent plug-and-play
+    with proximal denoiser and unconstrained regularization parameter", 2023).
+
+    The model is an LPN of images of the shape of v, or of patches of them with the average "uniform". Raises ValueError
+    unless the strength is in (0, 1].
+    """
+
+    def __init__(self, model: LPN | PatchLPN, strength: float = 1.0) -> None:
+        if not 0 < strength <= 1:
+            raise ValueError(f"strength must be in (0, 1], not {strength}")
+        self.model, self.strength = model, strength
+
+    def __call__(self, v: Tensor) -> Tensor:
+        """Return z, the prox of v (N, C, H, W)."""
+        return self.evaluate(v)[0]
+
+    def evaluate(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Return z, the prox of v (N, C, H, W), and R(z), float64 (N,)."""
+        z, potential = self.model.prox_and_potential(v)
+        if self.strength != 1:
+            z = torch.lerp(v, z, self.strength)
+            potential = torch.lerp(squared(v.double()) / 2, potential.double(), self.strength)
+        a, b = z.double(), v.double()
+        return z, (a * b).flatten(1).sum(1) - squared(a) / 2 - potential
+
+
+def squared(x: Tensor) -> Tensor:
+    """Return the squared norm of each sample of x (N, ...), (N,)."""
+    return x.flatten(1).square().sum(1)
+
+
+def evaluate(prox: Prox, v: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return z = prox(v), (N, C, H, W), and its regulariser R(z), float64 (N,), if `prox` knows it, else None."""
+    return prox.evaluate(v) if isinstance(prox, ExactProx) else (prox(v), None)
 
 
 class Learned(Denoiser):
@@ -22,82 +65,53 @@ class Learned(Denoiser):
 
     model: str = Field(description="the trained model")
     average: Average = Field(
-        default="uniform", description="LPNs: average over patches, uniform (is a prox) or by_count (as published; is none)"
+        "uniform", description="LPNs: average over patches, uniform (is a prox) or by_count (as published; is none)"
     )
-    stride: PositiveInt | None = Field(
-        default=None, description="LPNs: distance between patches in pixels; none: half a patch"
-    )
-    strength: float = Field(
-        default=1.0, gt=0, le=1, description="LPNs f: g of the denoiser g f + (1 - g) id, a prox of weaker R"
-    )
+    stride: PositiveInt | None = Field(None, description="LPNs: distance between patches in pixels; none: half a patch")
+    strength: float = Field(1.0, gt=0, le=1, description="LPNs f: g of the denoiser g f + (1 - g) id, a prox of weaker R")
     precision: Literal["fp32", "bf16"] = Field(
-        default="fp32", description="other networks: arithmetic of the convolutions, bf16 if the processor is faster in it"
+        "fp32", description="other networks: arithmetic of the convolutions, bf16 if the processor is faster in it"
     )
 
     def check_network(self, network: NetworkSettings, shape: tuple[int, ...]) -> None:
         """Raise ValueError if the network can't denoise images of shape (C, H, W) with these settings."""
-        self._check(network.is_lpn, network.input_shape, shape)
-        if any(side % network.multiple for side in shape[1:]):
-            raise ValueError(
-                f"the network {network.name} needs sides that are multiples of {network.multiple}, and the images are "
-                f"{_sides(shape)}"
-            )
-
-    def prox(self, network: Network, shape: tuple[int, ...], device: torch.device) -> Prox:
-        """Return the network as a denoiser of images of shape (C, H, W) on the device, to which it is moved.
-
-        Raises ValueError if `check_network` does.
-        """
-        self._check(isinstance(network, LPN), network.input_shape, shape)
-        network = network.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        prox = self._of_lpn(network, shape) if isinstance(network, LPN) else self._of_other(network, device)
-        return (lambda v: prox(v).clamp(0, 1)) if self.clip else prox
-
-    def __call__(self, v: Tensor) -> Tensor:
-        """Raise TypeError: only `prox` knows the network."""
-        raise TypeError("a learned denoiser needs its network: call `prox`, and what that returns")
-
-    def _of_lpn(self, network: LPN, shape: tuple[int, ...]) -> Prox:
-        if network.input_shape == shape:
-            return ExactProx(network, self.strength)
-        patches = PatchLPN(network, self.average, self.stride)
-        return ExactProx(patches, self.strength) if self.average == "uniform" else patches
-
-    def _of_other(self, network: Network, device: torch.device) -> Prox:
-        if self.precision == "fp32":
-            return network
-        if use_bf16(device):
-            return _in_bf16(network)
-        print("this processor is not faster in bfloat16: the denoiser is computed in fp32", flush=True)
-        return network
-
-    def _check(self, is_lpn: bool, takes: tuple[int | None, ...], shape: tuple[int, ...]) -> None:
-        """Raise ValueError if a network of samples of shape `takes` does not fit the images or these settings."""
+        takes, is_lpn = network.input_shape, network.is_lpn
         if len(takes) != len(shape) or takes[0] != shape[0]:
-            known = tuple("any" if side is None else side for side in takes)
-            raise ValueError(f"the network takes inputs of shape ({', '.join(map(str, known))}); the images have {shape}")
-        foreign = ("precision",) if is_lpn else ("average", "stride", "strength")
-        for name in foreign:
+            known = ", ".join("any" if side is None else str(side) for side in takes)
+            raise ValueError(f"the network takes inputs of shape ({known}); the images have {shape}")
+        if any(side % network.multiple for side in shape[1:]):
+            raise ValueError(f"the network {network.name} needs sides that are multiples of {network.multiple}, and the "
+                             f"images are {shape[1]}x{shape[2]}")  # fmt: skip
+        for name in ("precision",) if is_lpn else ("average", "stride", "strength"):
             if getattr(self, name) != type(self).model_fields[name].default:
                 others = "unconstrained networks" if is_lpn else "learned proximal networks"
                 raise ValueError(f"{name} is a setting of {others}, and the network is none: leave it out")
         size = takes[1]
-        if not is_lpn or size is None:
-            return
-        if self.stride is not None:
+        if is_lpn and size and self.stride:
             check_stride(self.average, self.stride, size)
-        if self.average == "by_count":
+        if is_lpn and size and self.average == "by_count":
             if size > min(shape[1:]):
-                raise ValueError(
-                    f"images of {_sides(shape)} are smaller than the patches of {size}x{size}. The average uniform pads "
-                    "them; with by_count, patches must fit into the images"
-                )
+                raise ValueError(f"images of {shape[1]}x{shape[2]} are smaller than the patches of {size}x{size}. The "
+                                 "average uniform pads them; with by_count, patches must fit into the images")  # fmt: skip
             if self.strength != 1:
                 raise ValueError("strength is for the average uniform only; by_count is no proximal operator")
 
+    def prox(self, network: Network, shape: tuple[int, ...], device: torch.device) -> Prox:
+        """Return a network that `check_network` accepts as a denoiser of images (C, H, W) on the device, moving it there."""
+        network = network.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        prox: Prox = network
+        if isinstance(network, LPN):
+            whole = network if network.input_shape == shape else PatchLPN(network, self.average, self.stride)
+            by_count = whole is not network and self.average == "by_count"
+            prox = whole if by_count else ExactProx(whole, self.strength)
+        elif self.precision == "bf16" and use_bf16(device):
+            prox = _in_bf16(network)
+        elif self.precision == "bf16":
+            print("this processor is not faster in bfloat16: the denoiser is computed in fp32", flush=True)
+        return (lambda v: prox(v).clamp(0, 1)) if self.clip else prox
 
-def _sides(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape[1:]))
+    def __call__(self, v: Tensor) -> Tensor:
+        raise TypeError("a learned denoiser needs its network: call `prox`, and what that returns")
 
 
 def _in_bf16(network: Network) -> Prox:

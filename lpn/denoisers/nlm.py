@@ -17,21 +17,14 @@ class NLM(Denoiser):
     """
 
     sigma: PositiveFloat = Field(description="standard deviation of the noise, of images in [0, 1]")
-    patch: PositiveInt = Field(default=4, description="side of the patches that are compared, in pixels")
-    window: int = Field(default=15, ge=3, description="side of the window that is searched for similar patches, in pixels")
+    patch: PositiveInt = Field(4, description="side of the patches that are compared, in pixels")
+    window: int = Field(15, ge=3, description="side of the window that is searched for similar patches, in pixels")
 
     def __call__(self, v: Tensor) -> Tensor:
-        """Return the denoised images, (N, C, H, W)."""
         from skimage.restoration import denoise_nl_means
 
-        options = {
-            "patch_size": self.patch,
-            "patch_distance": self.window // 2,
-            "h": 0.8 * self.sigma,
-            "sigma": self.sigma,
-        }
+        options = {"patch_size": self.patch, "patch_distance": self.window // 2, "h": 0.8 * self.sigma, "sigma": self.sigma}
         grey = v.shape[1] == 1  # scikit-image mixes up rows and columns if a channel axis has one entry
-        images = v[:, 0].cpu().numpy() if grey else v.cpu().numpy()
-        axis = None if grey else 0
+        images, axis = (v[:, 0].cpu().numpy(), None) if grey else (v.cpu().numpy(), 0)
         results = np.stack([denoise_nl_means(image, channel_axis=axis, **options) for image in images])
         return torch.from_numpy(results).view(v.shape).to(v)

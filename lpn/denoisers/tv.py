@@ -15,10 +15,9 @@ class TV(Denoiser):
     """
 
     weight: PositiveFloat = Field(description="weight of the total variation")
-    iterations: PositiveInt = Field(default=100, description="most inner iterations")
+    iterations: PositiveInt = Field(100, description="most inner iterations")
 
     def __call__(self, v: Tensor) -> Tensor:
-        """Return the denoised images, (N, C, H, W)."""
         from skimage.restoration import denoise_tv_chambolle
 
         images = [

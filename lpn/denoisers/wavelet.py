@@ -17,9 +17,9 @@ class Wavelet(Denoiser):
     """
 
     weight: NonNegativeFloat = Field(description="weight of the norm of the details")
-    family: str = Field(default="db4", description="orthogonal wavelet of PyWavelets, such as haar, db4 or sym8")
+    family: str = Field("db4", description="orthogonal wavelet of PyWavelets, such as haar, db4 or sym8")
     levels: PositiveInt | None = Field(
-        default=None, description="levels of the transform, 2^levels must divide the sides; none: as many as do, up to 4"
+        None, description="levels of the transform, 2^levels must divide the sides; none: as many as do, up to 4"
     )
 
     @field_validator("family")
@@ -33,11 +33,9 @@ class Wavelet(Denoiser):
         return family
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Raise ValueError if 2^levels does not divide the sides of images of shape (C, H, W)."""
         self._levels(shape)
 
     def __call__(self, v: Tensor) -> Tensor:
-        """Return the denoised images, (N, C, H, W). Raises ValueError if `check` does."""
         import pywt
 
         levels = self._levels(v.shape[1:])
@@ -48,13 +46,10 @@ class Wavelet(Denoiser):
         return torch.from_numpy(pywt.waverec2([coarse, *shrunk], self.family, mode="periodization")).to(v)
 
     def _levels(self, shape: tuple[int, ...]) -> int:
-        """Return the number of levels for images of shape (C, H, W)."""
+        """Return the levels for images of shape (C, H, W). Raises ValueError if 2^levels does not divide both sides."""
         _, height, width = shape
-        most = next(level for level in range(4, -1, -1) if height % 2**level == width % 2**level == 0)
-        levels = max(most, 1) if self.levels is None else self.levels
+        levels = self.levels or next((n for n in (4, 3, 2) if height % 2**n == width % 2**n == 0), 1)
         if height % 2**levels or width % 2**levels:
-            raise ValueError(
-                f"wavelets of {levels} levels need sides that are multiples of {2**levels}, not {height} x {width}. Crop "
-                "the images, or ask for fewer levels"
-            )
+            raise ValueError(f"wavelets of {levels} levels need sides that are multiples of {2**levels}, not {height} x "
+                             f"{width}. Crop the images, or ask for fewer levels")  # fmt: skip
         return levels

@@ -9,5 +9,4 @@ class L1(Loss):
     """The mean absolute entry of the residuals. Its minimiser is the posterior median."""
 
     def __call__(self, residual: Tensor) -> Tensor:
-        """Return the mean absolute entry of `residual` (N, ...)."""
         return residual.abs().mean()

@@ -9,5 +9,4 @@ class L2(Loss):
     """The mean squared entry of the residuals. Its minimiser is the posterior mean."""
 
     def __call__(self, residual: Tensor) -> Tensor:
-        """Return the mean squared entry of `residual` (N, ...)."""
         return residual.square().mean()

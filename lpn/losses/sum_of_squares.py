@@ -12,5 +12,4 @@ class SumOfSquares(Loss):
     """
 
     def __call__(self, residual: Tensor) -> Tensor:
-        """Return  1/(2 N) sum_i ||r_i||^2  of residuals r_i (N, ...)."""
         return residual.square().sum() / (2 * len(residual))

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, ClassVar
 
+from pydantic import TypeAdapter
 from torch import nn
 
-from lpn.settings import Choice, Component, Settings, blame
+from lpn.settings import Choice, Component, blame
 
 
 class Network(nn.Module):
@@ -48,16 +49,12 @@ class NetworkSettings(Component):
         raise NotImplementedError
 
 
-class _Chosen(Settings):
-    network: Annotated[NetworkSettings, Choice("network")]
-
-
 def network_settings(values: dict[str, Any]) -> NetworkSettings:
     """Return the settings of a network from a mapping, e.g. {"name": "lpn_28", "hidden": 64}.
 
     Raises ValueError for an unknown name, or settings that the network does not have.
     """
-    return _Chosen.model_validate({"network": values}).network
+    return TypeAdapter(Annotated[NetworkSettings, Choice("network")]).validate_python(values)
 
 
 def build_network(settings: NetworkSettings | dict[str, Any]) -> Network:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lpn.networks._base import Network
+from lpn.networks._base import Network, NetworkSettings
 
 Layer = nn.Linear | nn.Conv2d
 
@@ -39,8 +39,7 @@ class _SoftplusPair(torch.autograd.Function):
         return value, slope
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
-        grad_value, grad_slope = grad_outputs
+    def backward(ctx: Any, grad_value: Tensor, grad_slope: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         (slope,) = ctx.saved_tensors
         return torch.addcmul(grad_value, grad_slope, 1 - slope, value=ctx.beta).mul_(slope), None
 
@@ -64,8 +63,7 @@ def _apply(layer: Layer, x: Tensor) -> Tensor:
 
 def _bilinear_matrix(size: int, to: int) -> Tensor:
     """Return the (to, size) matrix of 1-D linear resizing (align_corners false, no antialias)."""
-    unit = torch.eye(size)[:, None]
-    return F.interpolate(unit, size=to, mode="linear", align_corners=False)[:, 0].T.contiguous()
+    return F.interpolate(torch.eye(size)[:, None], size=to, mode="linear", align_corners=False)[:, 0].T.contiguous()
 
 
 class LPN(Network):
@@ -77,30 +75,23 @@ class LPN(Network):
     before anything else halves the time of training if beta is 100: many slopes e^(-beta |z|) are subnormal numbers.
 
     Args:
+        settings: of the network.
         lin: the K+1 linear or convolutional layers of the main chain.
         res: the skips from the input into z_1, z_2, ...
         sizes: the spatial size that the input is resized to before each skip; empty for vectors.
-        input_shape: shape of one input without the batch axis.
         beta: sharpness of the softplus.
         alpha: weight of the quadratic term; psi is 2 alpha strongly convex.
-        config: the settings that make this network again, see `build_network`.
     """
 
     def __init__(
-        self,
-        lin: list[Layer],
-        res: list[Layer],
-        sizes: list[int],
-        input_shape: tuple[int, ...],
-        beta: float,
-        alpha: float,
-        config: dict[str, Any],
+        self, settings: NetworkSettings, lin: list[Layer], res: list[Layer], sizes: list[int], beta: float, alpha: float
     ) -> None:
-        super().__init__(config, input_shape)
-        self.lin, self.res = nn.ModuleList(lin), nn.ModuleList(res)
+        super().__init__(settings.model_dump(), settings.input_shape)
+        self.lin, self.res = (cast("list[Layer]", nn.ModuleList(layers)) for layers in (lin, res))
         self.sizes, self.beta, self.alpha = sizes, beta, alpha
-        for size in set(sizes) - {input_shape[-1]}:
-            self.register_buffer(f"resize_{size}", _bilinear_matrix(input_shape[-1], size), persistent=False)
+        side = cast("int", settings.input_shape[-1])
+        for size in set(sizes) - {side}:
+            self.register_buffer(f"resize_{size}", _bilinear_matrix(side, size), persistent=False)
 
     def extra_repr(self) -> str:
         return f"input_shape={self.input_shape}, beta={self.beta}, alpha={self.alpha}"
@@ -120,20 +111,19 @@ class LPN(Network):
         z, shapes, slopes = self._chain(x, resized)
         potential = z[:, 0] + self.alpha * x.flatten(1).square().sum(1)
 
-        lin, res = self._layers()
-        last = len(lin) - 1  # the output layer, whose skip (if any) is res[last - 1]
-        grad_y = lin[last].weight.view(1, *slopes[-1].shape[1:])
+        last = len(self.lin) - 1  # the output layer, whose skip (if any) is res[last - 1]
+        grad_y = self.lin[last].weight.view(1, *slopes[-1].shape[1:])
         # one gradient for each size of the input, so that each is resized back only once
         grads = {x.shape[-1]: 2 * self.alpha * x if self.alpha else torch.zeros_like(x)}
-        if len(res) == last:
-            grads[x.shape[-1]] = grads[x.shape[-1]] + res[-1].weight
+        if len(self.res) == last:
+            grads[x.shape[-1]] = grads[x.shape[-1]] + self.res[-1].weight
         for i in range(last - 1, 0, -1):
             grad_z = slopes[i] * grad_y
-            skip = _adjoint(res[i - 1], grad_z, resized[i - 1].shape)
+            skip = _adjoint(self.res[i - 1], grad_z, resized[i - 1].shape)
             size = skip.shape[-1]
             grads[size] = grads[size] + skip if size in grads else skip
-            grad_y = _adjoint(lin[i], grad_z, shapes[i - 1])
-        grad_x = grads.pop(x.shape[-1]) + _adjoint(lin[0], slopes[0] * grad_y, x.shape)
+            grad_y = _adjoint(self.lin[i], grad_z, shapes[i - 1])
+        grad_x = grads.pop(x.shape[-1]) + _adjoint(self.lin[0], slopes[0] * grad_y, x.shape)
         for size, grad in grads.items():
             matrix = getattr(self, f"resize_{size}")
             grad_x = grad_x + matrix.T @ grad @ matrix
@@ -146,24 +136,20 @@ class LPN(Network):
 
     def _chain(self, x: Tensor, resized: list[Tensor]) -> tuple[Tensor, list[torch.Size], list[Tensor]]:
         """Return the output of the main chain, and the shape and slope of every activation."""
-        (first, *others), res = self._layers()
         shapes, slopes = [], []
-        z = _apply(first, x)
-        for i, layer in enumerate(others):
+        z = _apply(self.lin[0], x)
+        for i, layer in enumerate(self.lin[1:]):
             y, slope = _SoftplusPair.apply(z, self.beta)
             shapes.append(y.shape)
             slopes.append(slope)
             z = _apply(layer, y)
-            if i < len(res):
-                z = z + _apply(res[i], resized[i])
+            if i < len(self.res):
+                z = z + _apply(self.res[i], resized[i])
         return z, shapes, slopes
-
-    def _layers(self) -> tuple[list[Layer], list[Layer]]:
-        return cast("list[Layer]", list(self.lin)), cast("list[Layer]", list(self.res))
 
     def constrained_weights(self) -> list[Tensor]:
         """Return the weights that must be >= 0 for psi to be convex: all of the main chain but the first layer's."""
-        return [layer.weight for layer in self._layers()[0][1:]]
+        return [layer.weight for layer in self.lin[1:]]
 
     @torch.no_grad()
     def project(self) -> None:
@@ -183,8 +169,8 @@ class LPN(Network):
         return [by_size[size] for size in self.sizes] or [x] * len(self.res)
 
 
+@torch.no_grad()
 def initialise(lin: list[Layer]) -> None:
     """Draw the constrained weights from exp(N(-10, 0.1)); all others keep PyTorch's default."""
     for layer in lin[1:]:
-        with torch.no_grad():
-            layer.weight.normal_(-10, 0.1).exp_()
+        layer.weight.normal_(-10, 0.1).exp_()

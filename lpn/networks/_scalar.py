@@ -66,8 +66,7 @@ class _ScalarProx(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        (v,) = grad_outputs
+    def backward(ctx: Any, v: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, first, *rest = ctx.saved_tensors
         layers = list(zip(rest[::3], rest[1::3], strict=False))
         direction, unit = ctx.beta * v.T, 1 / ctx.beta
@@ -100,8 +99,7 @@ class ScalarLPN(LPN):
         """Return f(x) for x of shape (N, 1); see `LPN.forward`."""
         if x.requires_grad or x.shape[1:] != self.input_shape or torch.is_autocast_enabled(x.device.type):
             return super().forward(x)
-        lin, skips = self._layers()
-        layers = [(layer.weight, skip.weight, skip.bias) for layer, skip in zip(lin[1:-1], skips, strict=False)]
-        ends = (lin[0].weight, lin[-1].weight, skips[-1].weight)
+        layers = [(lin.weight, res.weight, res.bias) for lin, res in zip(self.lin[1:-1], self.res, strict=False)]
+        ends = (self.lin[0].weight, self.lin[-1].weight, self.res[-1].weight)
         icnn = _ScalarProx.apply(x, self.beta, *ends, *itertools.chain(*layers))
         return icnn + 2 * self.alpha * x if self.alpha else icnn

@@ -18,11 +18,9 @@ class DnCNNSettings(NetworkSettings):
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
-        """(channels, None, None): images of any size."""
         return self.channels, None, None
 
     def build(self) -> "DnCNN":
-        """Return the network with He-normal weights."""
         return DnCNN(self)
 
 

@@ -21,11 +21,9 @@ class GradientStepSettings(NetworkSettings):
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
-        """(channels, None, None): images of any even sides."""
         return self.channels, None, None
 
     def build(self) -> "GradientStep":
-        """Return the network with PyTorch's default weights."""
         return GradientStep(self)
 
 

@@ -21,19 +21,14 @@ class Lpn28(NetworkSettings):
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
-        """(channels, 28, 28)."""
         return self.channels, 28, 28
 
     def build(self) -> LPN:
-        """Return the network; see `lpn.networks._icnn.initialise`."""
-        channels, hidden = self.channels, self.hidden
-        strides = [1, 2, 1, 2]
-        widths = [channels, hidden, hidden, hidden]
-        lin: list[Layer] = [
-            nn.Conv2d(width, hidden, 3, stride, 1, bias=False) for width, stride in zip(widths, strides, strict=True)
-        ]
+        channels, hidden, strides = self.channels, self.hidden, (2, 1, 2)
+        lin: list[Layer] = [nn.Conv2d(channels, hidden, 3, padding=1, bias=False)]
+        lin += [nn.Conv2d(hidden, hidden, 3, stride, 1, bias=False) for stride in strides]
         lin += [nn.Linear(49 * hidden, 64, bias=False), nn.Linear(64, 1, bias=False)]
-        res: list[Layer] = [nn.Conv2d(channels, hidden, 3, stride, 1) for stride in strides[1:]]
+        res: list[Layer] = [nn.Conv2d(channels, hidden, 3, stride, 1) for stride in strides]
         res += [nn.Linear(49 * channels, 64)]
         initialise(lin)
-        return LPN(lin, res, [28, 14, 14, 7], (channels, 28, 28), self.beta, self.alpha, self.model_dump())
+        return LPN(self, lin, res, [28, 14, 14, 7], self.beta, self.alpha)

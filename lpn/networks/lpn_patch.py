@@ -25,21 +25,15 @@ class LpnPatch(NetworkSettings):
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
-        """(channels, size, size)."""
         return self.channels, self.size, self.size
 
     def build(self) -> LPN:
-        """Return the network; see `lpn.networks._icnn.initialise`."""
-        channels, hidden, size = self.channels, self.hidden, self.size
-        strides = [1, 2, 1, 2, 1, 2]
-        widths = [channels] + [hidden] * 5
-        lin: list[Layer] = [
-            nn.Conv2d(width, hidden, 3, stride, 1, bias=i == 0)
-            for i, (width, stride) in enumerate(zip(widths, strides, strict=True))
-        ]
+        channels, hidden, size, strides = self.channels, self.hidden, self.size, (2, 1, 2, 1, 2)
+        lin: list[Layer] = [nn.Conv2d(channels, hidden, 3, padding=1)]
+        lin += [nn.Conv2d(hidden, hidden, 3, stride, 1, bias=False) for stride in strides]
         lin += [nn.Conv2d(hidden, 64, size // 8, bias=False), nn.Linear(64, 1)]
-        res: list[Layer] = [nn.Conv2d(channels, hidden, 3, stride, 1) for stride in strides[1:]]
+        res: list[Layer] = [nn.Conv2d(channels, hidden, 3, stride, 1) for stride in strides]
         res += [nn.Conv2d(channels, 64, size // 8)]
         initialise(lin)
         sizes = [size, size // 2, size // 2, size // 4, size // 4, size // 8]
-        return LPN(lin, res, sizes, (channels, size, size), self.beta, self.alpha, self.model_dump())
+        return LPN(self, lin, res, sizes, self.beta, self.alpha)

@@ -22,7 +22,6 @@ class LpnScalar(NetworkSettings):
 
     @property
     def input_shape(self) -> tuple[int | None, ...]:
-        """(1,)."""
         return (1,)
 
     def build(self) -> LPN:
@@ -35,4 +34,4 @@ class LpnScalar(NetworkSettings):
         lin += [nn.Linear(hidden, hidden, bias=False) for _ in range(layers)]
         lin += [nn.Linear(hidden, 1, bias=False)]
         res: list[Layer] = [*(nn.Linear(1, hidden) for _ in range(layers)), nn.Linear(1, 1)]
-        return ScalarLPN(lin, res, [], (1,), self.beta, self.alpha, self.model_dump())
+        return ScalarLPN(self, lin, res, [], self.beta, self.alpha)

@@ -1,7 +1,4 @@
-"""Linear measurement operators, one a file: its settings and its mathematics.
-
-A new one is a file with a class of settings (`OperatorSettings`), whose `build` returns a `LinearOperator`.
-"""
+"""Linear measurement operators, one a file: a class of settings (`OperatorSettings`) that builds a `LinearOperator`."""
 
 from lpn.operators._base import LinearOperator, OperatorSettings, build_operator
 

@@ -1,7 +1,4 @@
-"""Linear measurement operators A of inverse problems y = A x + noise.
-
-Tensors are batches (N, C, H, W), in any float dtype and on any device; every operator does the same to each channel.
-"""
+"""Linear measurement operators A of inverse problems y = A x + noise."""
 
 import math
 from abc import ABC, abstractmethod
@@ -19,14 +16,10 @@ from lpn.settings import Component, blame
 
 
 class LinearOperator(ABC):
-    """A linear map A from images (N, *input_shape) to measurements (N, *output_shape).
+    """A linear map A from images (N, *input_shape) to measurements (N, *output_shape), (N, C, H, W) and (N, C, ...).
 
     An operator defines `_forward` and `_adjoint`, for any float dtype and device; `_constant` gives it its own tensors in
     those of the input. If it mixes channels it also defines `norm`.
-
-    Attributes:
-        input_shape: (C, H, W).
-        output_shape: (C, ...).
     """
 
     def __init__(self, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> None:
@@ -79,8 +72,8 @@ class LinearOperator(ABC):
 
         start = numpy_generator(0, "norm").standard_normal(size)
         matrix: Any = Matrix((size, size), matvec=normal, dtype=np.float64)  # pyright: ignore[reportCallIssue]
-        options: dict[str, Any] = {"k": 1, "v0": start, "tol": 1e-6, "return_eigenvectors": False}
-        return math.sqrt(eigsh(matrix, **options)[0])
+        tolerance: Any = 1e-6  # SciPy's annotation is int
+        return math.sqrt(eigsh(matrix, k=1, v0=start, tol=tolerance, return_eigenvectors=False)[0])
 
     @abstractmethod
     def _forward(self, x: Tensor) -> Tensor: ...
@@ -93,8 +86,8 @@ class LinearOperator(ABC):
 
     def _checked(self, x: Tensor, shape: tuple[int, ...]) -> Tensor:
         if x.shape[1:] != shape:
-            raise ValueError(f"{type(self).__name__} takes tensors of shape (N, {', '.join(map(str, shape))}) here, "
-                             f"not {tuple(x.shape)}")  # fmt: skip
+            needed = f"(N, {', '.join(map(str, shape))})"
+            raise ValueError(f"{type(self).__name__} takes tensors of shape {needed} here, not {tuple(x.shape)}")
         return x
 
     def _constant(self, name: str, like: Tensor) -> Tensor:
@@ -111,11 +104,7 @@ class OperatorSettings(Component):
     """Settings of a linear operator, which `build` makes for images of a shape."""
 
     kind: ClassVar[str] = "operator"
-
-    @property
-    def known_norm(self) -> float | None:
-        """||A||, where it is the same for all images and needs no computation, else None."""
-        return None
+    known_norm: ClassVar[float | None] = None  # ||A||, if it is the same for all images and needs no computation
 
     def check(self, input_shape: tuple[int, ...]) -> None:
         """Raise ValueError if images of shape (C, H, W) can't be measured. Reads no files and computes nothing."""
@@ -132,17 +121,15 @@ def build_operator(settings: OperatorSettings, input_shape: tuple[int, ...], see
     another shape or dtype than they should, or if its adjoint is wrong: <A x, y> = <x, A^T y> must hold to 1e-3 of
     ||A x|| ||y|| in float32. Raises UserError if a file is missing or damaged, or if an optional package is missing.
     """
-    if ":" not in settings.name:
-        settings.check(input_shape)
-        return settings.build(input_shape, seed)
     try:
         settings.check(input_shape)
         operator = settings.build(input_shape, seed)
-        fault = _fault(operator, input_shape)
-    except UserError:
-        raise
+        fault = _fault(operator, input_shape) if ":" in settings.name else None
     except Exception as error:
-        raise ValueError(f"{blame(settings, error)}{type(error).__name__}: {error}") from error
+        place = blame(settings, error)
+        if not place or isinstance(error, UserError):
+            raise
+        raise ValueError(f"{place}{type(error).__name__}: {error}") from error
     if fault:
         raise ValueError(f"{settings.name}: {fault}")
     return operator
@@ -155,8 +142,7 @@ def _fault(operator: Any, input_shape: tuple[int, ...]) -> str | None:
     if operator.input_shape != tuple(input_shape):
         return f"the operator's input_shape is {operator.input_shape}, but the images have {tuple(input_shape)}."
     generator = torch_generator(0, "adjoint")
-    x = torch.randn(1, *operator.input_shape, generator=generator)
-    y = torch.randn(1, *operator.output_shape, generator=generator)
+    x, y = (torch.randn(1, *shape, generator=generator) for shape in (operator.input_shape, operator.output_shape))
     ax, aty = operator(x), operator.adjoint(y)
     for what, result, like in (("A x", ax, y), ("A^T y", aty, x)):
         if not isinstance(result, Tensor) or result.shape != like.shape or result.dtype != like.dtype:
@@ -164,15 +150,9 @@ def _fault(operator: Any, input_shape: tuple[int, ...]) -> str | None:
             return f"{what} is {found}, but it must be {like.dtype} {tuple(like.shape)}, as the operator's shapes say."
     # A x and a random y are almost orthogonal, so a wrong scale of the adjoint shows in the other two pairs only
     for image, measured in [(x, y), (x, ax), (aty, y)]:
-        forward, backward = operator(image), operator.adjoint(measured)
-        left, right = _inner(forward, measured), _inner(image, backward)
-        if not abs(left - right) <= 1e-3 * (_inner(forward, forward) * _inner(measured, measured)) ** 0.5:
-            return (
-                f"the adjoint is not that of the operator: <A x, y> = {left:.6g}, but <x, A^T y> = {right:.6g} for some x "
-                "and y. Make `_adjoint` the transpose of `_forward`."
-            )
+        pairs = [(operator(image), measured), (image, operator.adjoint(measured))]
+        left, right = ((a.double() * b.double()).sum().item() for a, b in pairs)
+        if not abs(left - right) <= 1e-3 * (pairs[0][0].double().norm() * measured.double().norm()).item():
+            return (f"the adjoint is not that of the operator: <A x, y> = {left:.6g}, but <x, A^T y> = {right:.6g} for some "
+                    "x and y. Make `_adjoint` the transpose of `_forward`.")  # fmt: skip
     return None
-
-
-def _inner(a: Tensor, b: Tensor) -> float:
-    return (a.double() * b.double()).sum().item()

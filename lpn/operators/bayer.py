@@ -1,7 +1,7 @@
 """Demosaicking: the Bayer mosaic of a camera ("Learning Proximal Operators", Meinhardt et al., ICCV 2017, section 5)."""
 
 from collections.abc import Callable
-from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -10,34 +10,18 @@ from torch import Tensor
 from lpn.operators._base import LinearOperator, OperatorSettings
 
 
-def _check_shape(input_shape: tuple[int, ...]) -> None:
-    channels, height, width = input_shape
-    if channels != 3 or height % 2 or width % 2:
-        raise ValueError(
-            f"a Bayer mosaic takes colour images of even sides, not {channels} channels of {height} x {width}. Crop the "
-            "images by one row or column, or use others"
-        )
-
-
 class BayerMosaic(LinearOperator):
     """The RGGB mosaic of a camera: of each pixel one colour is kept, (3, H, W) becomes (1, H, W). A A^T = I.
 
-    Args:
-        input_shape: (3, H, W) with even H and W: whole squares of red green / green blue.
-
-    Raises ValueError for other images.
+    Raises ValueError unless H and W are even: whole squares of red green / green blue.
     """
 
     def __init__(self, input_shape: tuple[int, ...]) -> None:
-        _check_shape(input_shape)
+        BayerSettings().check(input_shape)
         super().__init__(input_shape, (1, *input_shape[1:]))
+        self.norm = 1.0
         self._mask = torch.zeros(input_shape, dtype=torch.float64)
         self._mask[0, ::2, ::2] = self._mask[1, ::2, 1::2] = self._mask[1, 1::2, ::2] = self._mask[2, 1::2, 1::2] = 1
-
-    @cached_property
-    def norm(self) -> float:
-        """||A|| = 1."""
-        return 1.0
 
     def _forward(self, x: Tensor) -> Tensor:
         return (x * self._constant("_mask", x)).sum(1, keepdim=True)
@@ -56,22 +40,19 @@ class BayerMosaic(LinearOperator):
         return torch.from_numpy(np.stack(images)).clamp_(0, 1).to(y)
 
     def inverse(self, weight: float, rho: float) -> Callable[[Tensor], Tensor]:
-        """Return the inverse of a diagonal."""
         return lambda r: r / (weight * self._constant("_mask", r) + rho)
 
 
 class BayerSettings(OperatorSettings):
     """The RGGB mosaic of a camera: of each pixel one colour is kept."""
 
-    @property
-    def known_norm(self) -> float:
-        """||A|| = 1."""
-        return 1.0
+    known_norm: ClassVar[float | None] = 1.0
 
     def check(self, input_shape: tuple[int, ...]) -> None:
-        """Raise ValueError unless the images have three channels and even sides."""
-        _check_shape(input_shape)
+        channels, height, width = input_shape
+        if channels != 3 or height % 2 or width % 2:
+            raise ValueError(f"a Bayer mosaic takes colour images of even sides, not {channels} channels of {height} x "
+                             f"{width}. Crop the images by one row or column, or use others")  # fmt: skip
 
     def build(self, input_shape: tuple[int, ...], seed: int) -> BayerMosaic:
-        """Return the mosaic of images of shape (3, H, W)."""
         return BayerMosaic(input_shape)

@@ -3,27 +3,22 @@
 import math
 from collections.abc import Callable
 from functools import cache, cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from lpn.operators._base import LinearOperator
-from lpn.operators._kernels import KernelSettings, checked_kernel, gaussian_kernel, gaussian_side
+from lpn.operators._kernels import Convolution, KernelSettings, checked_kernel
 
 
-class Blur(LinearOperator):
+class Blur(Convolution):
     """Full linear convolution of each channel with a kernel (a, b): an image (H, W) becomes (H + a - 1, W + b - 1).
 
     A = K Z, with Z zero padding and K a circular convolution, which the 2-D DFT diagonalises. The padding is at least the
     kernel's side less one, so nothing wraps around in A, nor in the rows of K^T K that are inside the image: A^T A is
     Z^T K^T K Z, one transform there and back.
 
-    Args:
-        kernel: (a, b), finite, of nonzero sum, no larger than the image.
-        input_shape: (C, H, W).
-
-    Raises ValueError for other kernels.
+    A kernel (a, b) must be finite, of nonzero sum and no larger than the images, or ValueError is raised.
     """
 
     def __init__(self, kernel: Tensor, input_shape: tuple[int, ...]) -> None:
@@ -32,26 +27,9 @@ class Blur(LinearOperator):
         self.kernel = checked_kernel(kernel, input_shape)
         if self.kernel.sum() == 0:
             raise ValueError("the blur kernel must have a nonzero sum")
-        channels, *sides = input_shape
-        output = [n + k - 1 for n, k in zip(sides, self.kernel.shape, strict=True)]
-        super().__init__(input_shape, (channels, *output))
-        self._padded = [next_fast_len(n, real=True) for n in output]
-        self._spectrum = torch.fft.rfft2(self.kernel, s=self._padded)
-        self._power = self._spectrum.abs().square()
-
-    def _filter(self, x: Tensor, spectrum: Tensor, shape: tuple[int, ...]) -> Tensor:
-        """Return the first entries, as many as `shape` has, of the padded x after multiplication by `spectrum`."""
-        filtered = torch.fft.irfft2(torch.fft.rfft2(x, s=self._padded) * spectrum, s=self._padded)
-        return filtered[..., : shape[1], : shape[2]]
-
-    def _forward(self, x: Tensor) -> Tensor:
-        return self._filter(x, self._constant("_spectrum", x), self.output_shape)
-
-    def _adjoint(self, y: Tensor) -> Tensor:
-        return self._filter(y, self._constant("_spectrum", y).conj(), self.input_shape)
-
-    def _normal(self, x: Tensor) -> Tensor:
-        return self._filter(x, self._constant("_power", x), self.input_shape)
+        output = [n + k - 1 for n, k in zip(input_shape[1:], self.kernel.shape, strict=True)]
+        padded: list[Any] = [next_fast_len(n, real=True) for n in output]
+        super().__init__(input_shape, (input_shape[0], *output), torch.fft.rfft2(self.kernel, s=padded), padded)
 
     def observed(self, y: Tensor) -> Tensor:
         """Return the part of y over the image."""
@@ -102,26 +80,9 @@ class Blur(LinearOperator):
 
         return solve
 
-    def preconditioner(self, weight: float, rho: float) -> Callable[[Tensor], Tensor]:
-        """Return Z^T (weight K^T K + rho I)^{-1} Z."""
-        inverse = 1 / (weight * self._power + rho)
-        return lambda r: self._filter(r, inverse.to(r), self.input_shape)
-
 
 class BlurSettings(KernelSettings):
     """Full linear convolution with a kernel; with sigma alone, the LPN paper's Gaussian kernel."""
 
     by_sigma_alone: ClassVar[bool] = True
-
-    def check(self, input_shape: tuple[int, ...]) -> None:
-        """Raise ValueError if the kernel is larger than the images, as far as its side is known without its file."""
-        if self.kernel is None and self.sigma is not None:
-            self._check_side(gaussian_side(self.sigma), input_shape)
-        else:
-            super().check(input_shape)
-
-    def build(self, input_shape: tuple[int, ...], seed: int) -> Blur:
-        """Return the blur for images of shape (C, H, W). Raises UserError if the kernel's file is unfit."""
-        if self.kernel is None and self.sigma is not None:
-            return Blur(gaussian_kernel(self.sigma), input_shape)
-        return self._build(Blur, input_shape)
+    blur: ClassVar[type] = Blur

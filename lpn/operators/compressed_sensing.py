@@ -11,13 +11,6 @@ from lpn.operators._base import LinearOperator, OperatorSettings
 from lpn.seeds import numpy_generator
 
 
-def _check_measurements(measurements: int, input_shape: tuple[int, ...]) -> None:
-    n = math.prod(input_shape[1:])
-    if not 0 < measurements <= n:
-        raise ValueError(f"measurements must be in 1..{n} for images of {input_shape[1]} x {input_shape[2]}, "
-                         f"not {measurements}")  # fmt: skip
-
-
 class CompressedSensing(LinearOperator):
     """Random partial circulant measurements A = S F^{-1} diag(F a) F D (LPN paper, appendix), F the unitary DFT.
 
@@ -25,13 +18,8 @@ class CompressedSensing(LinearOperator):
     near to I that plain conjugate gradients converge fastest: with S^T S replaced by M/n I, a preconditioner that the DFT
     diagonalises, they need several times as many iterations.
 
-    Args:
-        input_shape: (C, H, W).
-        filter: a, (n,).
-        sign: the diagonal of D, (n,) of -1 and 1.
-        rows: the different entries that S keeps, (M,).
-
-    Raises ValueError if the arrays do not fit the images.
+    The arrays are a, (n,), the diagonal of D, (n,) of -1 and 1, and the different entries that S keeps, (M,). Raises
+    ValueError if they do not fit the images.
     """
 
     def __init__(self, input_shape: tuple[int, ...], filter: np.ndarray, sign: np.ndarray, rows: np.ndarray) -> None:
@@ -39,8 +27,8 @@ class CompressedSensing(LinearOperator):
         self._n = math.prod(sides)
         if not filter.shape == sign.shape == (self._n,) or len(np.unique(rows)) != len(rows) or rows.max() >= self._n:
             raise ValueError(f"arrays of compressed sensing of shapes {filter.shape}, {sign.shape} and {rows.shape} do not "
-                            f"fit images of shape {tuple(sides)}: {self._n} weights, as many signs and different rows "
-                            f"below {self._n} are needed.")  # fmt: skip
+                             f"fit images of shape {tuple(sides)}: {self._n} weights, as many signs and different rows "
+                             f"below {self._n} are needed.")  # fmt: skip
         super().__init__(input_shape, (channels, len(rows)))
         self._arrays = {"filter": filter, "sign": sign, "rows": rows}
         self._sign, self._rows = torch.from_numpy(sign.astype(np.float64)), torch.from_numpy(rows.astype(np.int64))
@@ -48,21 +36,15 @@ class CompressedSensing(LinearOperator):
 
     @classmethod
     def random(cls, input_shape: tuple[int, ...], measurements: int, seed: int) -> "CompressedSensing":
-        """Draw the operator: a ~ N(0, I), signs with equal probability, M = `measurements` rows without replacement.
-
-        Raises ValueError unless 0 < M <= H W.
-        """
+        """Draw the operator: a ~ N(0, I), signs with equal probability, M = `measurements` <= H W different rows."""
         n = math.prod(input_shape[1:])
-        _check_measurements(measurements, input_shape)
-        return cls(
-            input_shape,
-            filter=numpy_generator(seed, "filter").standard_normal(n),
-            sign=numpy_generator(seed, "sign").choice(np.array([-1, 1], dtype=np.int8), n),
-            rows=np.sort(numpy_generator(seed, "rows").choice(n, measurements, replace=False)),
-        )
+        filter = numpy_generator(seed, "filter").standard_normal(n)
+        sign = numpy_generator(seed, "sign").choice(np.array([-1, 1], dtype=np.int8), n)
+        rows = np.sort(numpy_generator(seed, "rows").choice(n, measurements, replace=False))
+        return cls(input_shape, filter, sign, rows)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return `filter`, `sign` and `rows`: what makes this operator again, to be saved."""
+        """Return `filter`, `sign` and `rows`."""
         return self._arrays
 
     def _circulant(self, x: Tensor, spectrum: Tensor) -> Tensor:
@@ -98,9 +80,10 @@ class CompressedSensingSettings(OperatorSettings):
     measurements: PositiveInt = Field(description="number of measurements of a channel, at most its number of pixels")
 
     def check(self, input_shape: tuple[int, ...]) -> None:
-        """Raise ValueError if the images have fewer pixels than measurements are asked for."""
-        _check_measurements(self.measurements, input_shape)
+        _, height, width = input_shape
+        if self.measurements > height * width:
+            raise ValueError(f"measurements must be in 1..{height * width} for images of {height} x {width}, "
+                             f"not {self.measurements}")  # fmt: skip
 
     def build(self, input_shape: tuple[int, ...], seed: int) -> CompressedSensing:
-        """Return the operator for images of shape (C, H, W), drawn from `seed`."""
         return CompressedSensing.random(input_shape, self.measurements, seed)

@@ -1,7 +1,7 @@
 """Denoising: the measurements are the images themselves, with noise."""
 
 from collections.abc import Callable
-from functools import cached_property
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -13,11 +13,7 @@ class Identity(LinearOperator):
 
     def __init__(self, input_shape: tuple[int, ...]) -> None:
         super().__init__(input_shape, input_shape)
-
-    @cached_property
-    def norm(self) -> float:
-        """||A|| = 1."""
-        return 1.0
+        self.norm = 1.0
 
     def _forward(self, x: Tensor) -> Tensor:
         return x
@@ -26,18 +22,13 @@ class Identity(LinearOperator):
         return y
 
     def inverse(self, weight: float, rho: float) -> Callable[[Tensor], Tensor]:
-        """Return division by weight + rho."""
         return lambda r: r / (weight + rho)
 
 
 class IdentitySettings(OperatorSettings):
     """Denoising: A = I."""
 
-    @property
-    def known_norm(self) -> float:
-        """||A|| = 1."""
-        return 1.0
+    known_norm: ClassVar[float | None] = 1.0
 
     def build(self, input_shape: tuple[int, ...], seed: int) -> Identity:
-        """Return the identity for images of shape (C, H, W)."""
         return Identity(input_shape)

@@ -14,12 +14,6 @@ from lpn.errors import UserError
 from lpn.operators._base import LinearOperator, OperatorSettings
 
 
-def _check_shape(input_shape: tuple[int, ...]) -> None:
-    _, height, width = input_shape
-    if height != width:
-        raise ValueError(f"tomography takes square images, not {height} x {width}")
-
-
 class Tomography(LinearOperator):
     """Parallel-beam tomography through ODL and ASTRA: line integrals of an image on [-extent, extent]^2.
 
@@ -27,17 +21,12 @@ class Tomography(LinearOperator):
     products are unweighted, so `adjoint` is the transpose. ASTRA computes in float32, with CUDA for tensors on a GPU;
     there the adjoint is only close to the transpose.
 
-    Args:
-        input_shape: (C, n, n).
-        angles: number of angles; the measurements of a channel have the shape (angles, detectors).
-        detectors: number of the detector's cells.
-        extent: half the side of the image.
-
-    Raises ValueError for images that are not square, and UserError if ODL or ASTRA are missing.
+    The measurements of images (N, C, n, n) have the shape (N, C, angles, detectors). Raises ValueError for images that are
+    not square, and UserError if ODL or ASTRA are missing.
     """
 
     def __init__(self, input_shape: tuple[int, ...], angles: int = 200, detectors: int = 400, extent: float = 128.0) -> None:
-        _check_shape(input_shape)
+        TomographySettings().check(input_shape)
         super().__init__(input_shape, (input_shape[0], angles, detectors))
         self.extent, self._padded = extent, 3 * input_shape[1] // 2
         self._transforms: dict[torch.device, Any] = {}
@@ -118,14 +107,9 @@ class Tomography(LinearOperator):
         Padding the sides by half saves one CG iteration or two; more does not help, nor do a finer model of pixels, cells
         and angles in B.
         """
-        sides = (self._padded, self._padded)
+        s, n = (self._padded, self._padded), self.input_shape[1]
         inverse = 1 / (weight * self._symbol + rho)
-        _, height, width = self.input_shape
-
-        def solve(r: Tensor) -> Tensor:
-            return torch.fft.irfft2(torch.fft.rfft2(r, s=sides) * inverse.to(r), s=sides)[..., :height, :width]
-
-        return solve
+        return lambda r: torch.fft.irfft2(torch.fft.rfft2(r, s=s) * inverse.to(r), s=s)[..., :n, :n]
 
 
 class TomographySettings(OperatorSettings):
@@ -138,9 +122,9 @@ class TomographySettings(OperatorSettings):
     )
 
     def check(self, input_shape: tuple[int, ...]) -> None:
-        """Raise ValueError unless the images are square."""
-        _check_shape(input_shape)
+        _, height, width = input_shape
+        if height != width:
+            raise ValueError(f"tomography takes square images, not {height} x {width}")
 
     def build(self, input_shape: tuple[int, ...], seed: int) -> Tomography:
-        """Return the operator for images of shape (C, n, n)."""
         return Tomography(input_shape, self.angles, self.detectors, self.extent)

@@ -1,7 +1,4 @@
-"""Plug-and-play algorithms, one a file: its settings and its mathematics.
-
-A new one is a file with a subclass of `Solver`, whose `iterates` yields one `Iterate` per iteration.
-"""
+"""Plug-and-play algorithms, one a file: a subclass of `Solver`, with its settings and its mathematics."""
 
 from lpn.solvers._base import Iterate, Problem, Solver, box, solve, squared, until
 

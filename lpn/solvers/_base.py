@@ -15,55 +15,36 @@ from torch import Tensor
 
 from lpn.cg import conjugate_gradients
 from lpn.denoisers import Prox
+from lpn.denoisers.learned import squared
 from lpn.operators import LinearOperator
 from lpn.settings import Component, blame
 
 
 @dataclass
 class Iterate:
-    """The state after one iteration.
+    """The state after one iteration."""
 
-    Attributes:
-        x: the reconstruction, (N, C, H, W).
-        z: the last output of the denoiser, (N, C, H, W).
-        denoiser_input: what the denoiser was applied to, (N, C, H, W).
-        primal: ||x - z|| per image, (N,), over all splits; of PDHG the residual of the primal condition.
-        dual: change of the split variables times the penalty, (N,); of PDHG the residual of the dual condition.
-        cg_iterations: of the x-step, int64 (N,); 0 if there is none.
-        regulariser: R(z) per image, float64 (N,); None if the denoiser does not know it.
-    """
-
-    x: Tensor
-    z: Tensor
-    denoiser_input: Tensor
-    primal: Tensor
-    dual: Tensor
-    cg_iterations: Tensor
-    regulariser: Tensor | None = None
+    x: Tensor  # the reconstruction, (N, C, H, W)
+    z: Tensor  # the last output of the denoiser, (N, C, H, W)
+    denoiser_input: Tensor  # what the denoiser was applied to, (N, C, H, W)
+    primal: Tensor  # ||x - z|| per image, (N,), over all splits; of PDHG the residual of the primal condition
+    dual: Tensor  # change of the split variables times the penalty, (N,); of PDHG the residual of the dual condition
+    cg_iterations: Tensor  # of the x-step, int64 (N,); 0 if there is none
+    regulariser: Tensor | None = None  # R(z) per image, float64 (N,); None if the denoiser does not know it
 
 
 @dataclass(frozen=True)
 class Problem:
-    """y = A x + noise with the data term s ||A x - y||^2. Raises ValueError unless s > 0.
+    """y = A x + noise with the data term s ||A x - y||^2. Raises ValueError unless s > 0."""
 
-    Attributes:
-        operator: A.
-        y: the measurements, (N, *output_shape).
-        scale: s.
-        tolerance: relative residual at which the x-step's conjugate gradients stop.
-        cg_iterations: most iterations of the x-step.
-        preconditioned: whether the x-step uses the operator's inverse or preconditioner, if it has one.
-    """
-
-    operator: LinearOperator
-    y: Tensor
-    scale: float
-    tolerance: float = 1e-5
-    cg_iterations: int = 30
-    preconditioned: bool = True
+    operator: LinearOperator  # A
+    y: Tensor  # the measurements, (N, *output_shape)
+    scale: float  # s
+    tolerance: float = 1e-5  # relative residual at which the x-step's conjugate gradients stop
+    cg_iterations: int = 30  # most iterations of the x-step
+    preconditioned: bool = True  # whether the x-step uses the operator's inverse or preconditioner, if it has one
 
     def __post_init__(self) -> None:
-        """Check the scale."""
         if not self.scale > 0:
             raise ValueError(f"scale must be positive, not {self.scale}")
 
@@ -87,19 +68,16 @@ class Problem:
         back_projected = weight * self.operator.adjoint(self.y)
         inverse = self.operator.inverse(weight, rho) if self.preconditioned else None
         if inverse:
-            none_taken = no_iterations(self.y)
-            return lambda v, start: (inverse(torch.add(back_projected, v, alpha=rho)), none_taken)
+            none = no_iterations(self.y)
+            return lambda v, start: (inverse(torch.add(back_projected, v, alpha=rho)), none)
         preconditioner = self.operator.preconditioner(weight, rho) if self.preconditioned else None
 
+        def matvec(x: Tensor) -> Tensor:
+            return weight * self.operator.normal(x) + rho * x
+
         def solve(v: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
-            result = conjugate_gradients(
-                lambda x: weight * self.operator.normal(x) + rho * x,
-                back_projected + rho * v,
-                start,
-                preconditioner,
-                self.tolerance,
-                self.cg_iterations,
-            )
+            b, limits = back_projected + rho * v, (self.tolerance, self.cg_iterations)
+            result = conjugate_gradients(matvec, b, start, preconditioner, *limits)
             return result.x, result.iterations
 
         return solve
@@ -108,11 +86,6 @@ class Problem:
 def no_iterations(x: Tensor) -> Tensor:
     """Return the conjugate gradients' iterations of a batch x (N, ...) that needed none: zeros, int64 (N,)."""
     return torch.zeros(len(x), dtype=torch.int64, device=x.device)
-
-
-def squared(x: Tensor) -> Tensor:
-    """Return the squared norm of each sample of x (N, ...), (N,)."""
-    return x.flatten(1).square().sum(1)
 
 
 def total(parts: Iterable[Tensor]) -> Tensor:
@@ -132,15 +105,12 @@ class Solver(Component):
     kind: ClassVar[str] = "solver"
 
     def check(self, norm: float | None, scale: float) -> None:
-        """Raise ValueError if a step is above its bound.
-
-        `norm` is ||A||, or None if it is not known: then nothing is refused. `scale` is s.
-        """
+        """Raise ValueError if a step is above its bound for ||A|| = `norm`, if that is known, and s = `scale`."""
 
     def iterates(self, problem: Problem, prox: Prox, x: Tensor) -> Iterator[Iterate]:
-        """Yield the iterates, without end, from the start x (N, C, H, W). Raises ValueError as `check` does.
+        """Yield the iterates, without end, from the start x (N, C, H, W), with the denoiser by `lpn.denoisers.evaluate`.
 
-        Call the denoiser by `lpn.denoisers.evaluate`, which returns the regulariser as well if it is known.
+        Raises ValueError as `check` does.
         """
         raise NotImplementedError
 
@@ -158,38 +128,34 @@ def solve(solver: Solver, problem: Problem, prox: Prox, x: Tensor) -> Iterator[I
 
     Raises ValueError if the solver fails, or yields something else than it must; it names the plug-in's file.
     """
-    for iterate in _blamed(solver, problem, prox, x):
-        if fault := _fault(iterate, x):
-            raise ValueError(f"the solver {solver.name} {fault}")
-        yield iterate
-
-
-def _blamed(solver: Solver, problem: Problem, prox: Prox, x: Tensor) -> Iterator[Iterate]:
-    """Yield the iterates; name the plug-in's file in their errors."""
+    fault = None
     try:
-        yield from solver.iterates(problem, prox, x)
+        for iterate in solver.iterates(problem, prox, x):
+            if fault := _fault(iterate, x):
+                break
+            yield iterate
     except Exception as error:
         if place := blame(solver, error):
             raise ValueError(f"{place}{type(error).__name__}: {error}") from error
         raise
+    if fault:
+        raise ValueError(f"the solver {solver.name} {fault}")
 
 
 def _fault(iterate: object, start: Tensor) -> str | None:
     """Return what is wrong with an iterate."""
     if not isinstance(iterate, Iterate):
         return f"yields {type(iterate).__name__}; a solver yields `lpn.solvers.Iterate`."
-    values = {name: value for name, value in vars(iterate).items() if name != "regulariser" or value is not None}
-    for name, value in values.items():
-        if not isinstance(value, Tensor):
-            return f"yields '{name}' as {type(value).__name__}, but it must be a tensor."
+    for name, value in vars(iterate).items():
+        if name == "regulariser" and value is None:
+            continue
+        found = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
         if name in ("x", "z", "denoiser_input"):
-            if value.shape != start.shape or value.dtype != start.dtype:
-                return (
-                    f"yields '{name}' as {value.dtype} {tuple(value.shape)}, but it must be {start.dtype} "
-                    f"{tuple(start.shape)}, as the start is."
-                )
-        elif value.shape != start.shape[:1]:
-            return f"yields '{name}' of shape {tuple(value.shape)}, but it must be one value per image, ({len(start)},)."
+            needed = f"{start.dtype} {tuple(start.shape)}"
+            if found != needed:
+                return f"yields '{name}' as {found}, but it must be a tensor, {needed}, as the start is."
+        elif not isinstance(value, Tensor) or value.shape != start.shape[:1]:
+            return f"yields '{name}' as {found}, but it must be a tensor of one value per image, ({len(start)},)."
     return None
 
 

@@ -29,9 +29,7 @@ class ADMM(Solver):
     box: bool = Field(False, description="whether the images are also held in [0, 1], by a split of its own")
 
     def iterates(self, problem: Problem, prox: Prox, x: Tensor) -> Iterator[Iterate]:
-        """Yield the iterates from the start x (N, C, H, W)."""
-        further = [box] if self.box else []
-        splits = 1 + len(further)
+        splits = 2 if self.box else 1
         z, u = [x] * splits, [torch.zeros_like(x)] * splits
         v, regulariser, cg_iterations = z, None, no_iterations(x)
         solve = problem.proximal(self.rho * splits)
@@ -43,7 +41,7 @@ class ADMM(Solver):
                 elif step == "2":
                     v = [x + b for b in u]
                     first, regulariser = evaluate(prox, v[0])
-                    z = [first, *(p(a) for p, a in zip(further, v[1:], strict=True))]
+                    z = [first, *map(box, v[1:])]
                 else:
                     u = [b + x - a for a, b in zip(z, u, strict=True)]
             primal = total(squared(x - a) for a in z).sqrt()

@@ -18,7 +18,6 @@ class GradientStep(Solver):
     rho: PositiveFloat = Field(description="penalty, the weight of the denoiser's potential")
 
     def iterates(self, problem: Problem, prox: Prox, x: Tensor) -> Iterator[Iterate]:
-        """Yield the iterates from the start x (N, C, H, W)."""
         solve = problem.proximal(self.rho)
         while True:
             v = x

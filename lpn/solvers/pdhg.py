@@ -8,7 +8,8 @@ from torch import Tensor
 
 from lpn.denoisers import Prox, evaluate
 from lpn.solvers._base import Iterate, Problem, Solver, no_iterations, squared, total
-from lpn.solvers._differences import SQUARED_NORM, differences, differences_adjoint, total_variation
+
+SQUARED_NORM = 8  # the squared norm of `differences` is below this
 
 
 class PDHG(Solver):
@@ -31,23 +32,15 @@ class PDHG(Solver):
     tv: NonNegativeFloat = Field(0.0, description="weight of the anisotropic total variation")
     relaxation: float = Field(1.0, ge=0, le=1, description="theta, how far the images are extrapolated")
 
-    def default_step(self, norm: float) -> float:
-        """Return .99 / (sigma ||K||^2) for ||A|| = `norm`."""
-        return 0.99 / self._squared_norm(norm)
-
     def check(self, norm: float | None, scale: float) -> None:
         """Raise ValueError unless  t sigma ||K||^2 < 1,  as far as the norm is known."""
-        if norm is None or self.step is None:
-            return
-        limit = 1 / self._squared_norm(norm)
-        if not self.step < limit:
+        if norm and self.step and not self.step < (limit := 1 / self._squared_norm(norm)):
             raise ValueError(f"step must be below 1 / (dual_step ||K||^2) = {limit:.4g}, not {self.step:g}")
 
     def iterates(self, problem: Problem, prox: Prox, x: Tensor) -> Iterator[Iterate]:
-        """Yield the iterates from the start x (N, C, H, W). Raises ValueError as `check` does."""
         operator, y, alpha = problem.operator, problem.y, 2 * problem.scale
         self.check(operator.norm, problem.scale)
-        t, sigma, tv, theta = self._step(problem), self.dual_step, self.tv, self.relaxation
+        t, sigma, tv, theta = self._step(operator.norm), self.dual_step, self.tv, self.relaxation
 
         def forward(x: Tensor) -> tuple[Tensor, ...]:
             return (operator(x), differences(x)) if tv else (operator(x),)
@@ -76,15 +69,39 @@ class PDHG(Solver):
 
     def regulariser_weight(self, problem: Problem) -> float:
         """Return 1/t."""
-        return 1 / self._step(problem)
+        return 1 / self._step(problem.operator.norm)
 
     def data_term(self, problem: Problem, x: Tensor) -> Tensor:
         """Return  s ||A x - y||^2 + tv ||grad x||_1,  (N,)."""
         return problem.data_term(x) + self.tv * total_variation(x) if self.tv else problem.data_term(x)
 
     def _squared_norm(self, norm: float) -> float:
-        """Return sigma ||K||^2."""
+        """Return sigma ||K||^2 for ||A|| = `norm`."""
         return self.dual_step * (norm**2 + (SQUARED_NORM if self.tv else 0))
 
-    def _step(self, problem: Problem) -> float:
-        return self.default_step(problem.operator.norm) if self.step is None else self.step
+    def _step(self, norm: float) -> float:
+        return self.step or 0.99 / self._squared_norm(norm)
+
+
+def differences(x: Tensor) -> Tensor:
+    """Return the forward differences of x (N, C, H, W) down and to the right, (N, 2, C, H, W); 0 past the border."""
+    result = x.new_zeros(len(x), 2, *x.shape[1:])
+    result[:, 0, :, :-1] = x[..., 1:, :] - x[..., :-1, :]
+    result[:, 1, ..., :-1] = x[..., 1:] - x[..., :-1]
+    return result
+
+
+def differences_adjoint(q: Tensor) -> Tensor:
+    """Return the transpose of `differences` applied to q, (N, 2, C, H, W)."""
+    down, right = q[:, 0, :, :-1], q[:, 1, ..., :-1]
+    x = torch.zeros_like(q[:, 0])
+    x[..., 1:, :] += down
+    x[..., :-1, :] -= down
+    x[..., 1:] += right
+    x[..., :-1] -= right
+    return x
+
+
+def total_variation(x: Tensor) -> Tensor:
+    """Return the anisotropic total variation ||grad x||_1 per image of x (N, C, H, W), (N,)."""
+    return differences(x).abs().flatten(1).sum(1)

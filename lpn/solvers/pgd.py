@@ -23,24 +23,20 @@ class PGD(Solver):
 
     def check(self, norm: float | None, scale: float) -> None:
         """Raise ValueError unless  t < 1 / (2 s ||A||^2),  as far as the norm is known."""
-        if norm is None or self.step is None:
-            return
-        limit = 1 / (2 * scale * norm**2)
-        if not self.step < limit:
+        if norm and self.step and not self.step < (limit := 1 / (2 * scale * norm**2)):
             raise ValueError(f"step must be below 1 / (2 scale ||A||^2) = {limit:.4g}, not {self.step:g}")
 
     def iterates(self, problem: Problem, prox: Prox, x: Tensor) -> Iterator[Iterate]:
-        """Yield the iterates from the start x (N, C, H, W); x is u at first. Raises ValueError as `check` does."""
         self.check(problem.operator.norm, problem.scale)
-        step = self._step(problem)
-        none = no_iterations(x)
-        u, x = x, self._further(x)
+        step, none = self._step(problem), no_iterations(x)
+        project: Prox = box if self.box else lambda u: u
+        u, x = x, project(x)
         while True:
             before = x
             v = 2 * x - u - step * problem.gradient(x)
             z, regulariser = evaluate(prox, v)
             u = z + (u - x)  # exactly z without the box
-            x = self._further(u)
+            x = project(u)
             yield Iterate(x, z, v, squared(x - z).sqrt(), squared(x - before).sqrt() / step, none, regulariser)
 
     def regulariser_weight(self, problem: Problem) -> float:
@@ -48,7 +44,4 @@ class PGD(Solver):
         return 1 / self._step(problem)
 
     def _step(self, problem: Problem) -> float:
-        return 0.99 / (2 * problem.scale * problem.operator.norm**2) if self.step is None else self.step
-
-    def _further(self, u: Tensor) -> Tensor:
-        return box(u) if self.box else u
+        return self.step or 0.99 / (2 * problem.scale * problem.operator.norm**2)

@@ -27,17 +27,15 @@ def image_batches(
     """Return step -> (batch_size, C, patch, patch) float32 images, in a new random order every epoch.
 
     They are in [0, 1], unless the augmentation leaves that range. Crops and augmentation of an image depend only on the step
-    and its place in the batch.
+    and its place in the batch. The last, incomplete batch of an epoch is left out.
 
     Args:
         images: uint8 or float32 (n, C, H, W); only the images of a batch are read.
-        batch_size: patches of a batch; the last, incomplete batch of an epoch is left out.
+        batch_size: patches of a batch, of which `shard` is returned.
         seed: of order, crops and augmentation.
-        device: the device of the batches.
         patch: side of random crops; None means whole images.
         crops: random crops of each image of a batch; more than 1 saves reading and augmenting.
         augment: makes patches of an image; None means plain random crops.
-        shard: the part of the images of each batch that is returned.
 
     Raises ValueError if there are fewer images than a batch needs, or `crops` does not divide the batch; the function that
     is returned raises it if patches are larger than the images.
@@ -49,8 +47,7 @@ def image_batches(
     per_batch = batch_size // crops
     if len(images) < per_batch:
         raise ValueError(f"batch_size is {batch_size}, which needs {per_batch} images; there are only {len(images)} images")
-    per_epoch, part = len(images) // per_batch, shard.of(per_batch)
-    transform = augment or Crops()
+    per_epoch, part, transform = len(images) // per_batch, shard.of(per_batch), augment or Crops()
     order: dict[int, Tensor] = {}
 
     def batch(step: int) -> Tensor:
@@ -63,6 +60,12 @@ def image_batches(
             return chosen.to(device)
         draws = (numpy_generator(seed, "crops", step, place) for place in range(per_batch)[part])
         pairs = zip(chosen, draws, strict=True)
-        return torch.cat([transform(image, patch or image.shape[-1], crops, draw) for image, draw in pairs]).to(device)
+        patches = torch.cat([transform(image, patch or image.shape[-1], crops, draw) for image, draw in pairs])
+        side, count = patch or images.shape[-1], crops * len(chosen)
+        if patches.shape != (count, images.shape[1], side, side):
+            raise ValueError(
+                f"the augmentation {transform.name} makes {tuple(patches.shape)}, not {count} patches of {side}x{side}"
+            )
+        return patches.to(device)
 
     return batch

@@ -1,7 +1,7 @@
 """Settings of a training."""
 
 from collections.abc import Iterable
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, cast
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -63,46 +63,34 @@ class TrainingSettings(Settings):
 
         Raises ValueError if `patch` does not fit the network.
         """
-        *channels, side = self.network.input_shape
-        if len(channels) == 0:
-            if self.patch is not None:
-                raise ValueError(f"the network '{self.network.name}' takes numbers, which have no patches; remove patch")
-            return (side,) if side else ()
-        if side is None and self.patch is None:
-            raise ValueError(f"the network '{self.network.name}' takes images of any size, so patch must be given")
-        if side is not None and self.patch not in (None, side):
-            raise ValueError(f"patch is {self.patch}, but the network '{self.network.name}' takes sides of {side} only")
-        chosen = self.patch or side
-        assert channels[0]
-        assert chosen
-        if chosen % self.network.multiple:
-            raise ValueError(
-                f"patch is {chosen}; for the network '{self.network.name}' it must be a multiple of {self.network.multiple}"
-            )
-        return channels[0], chosen, chosen
+        name, shape, patch = self.network.name, self.network.input_shape, self.patch
+        if len(shape) == 1 and patch is not None:
+            raise ValueError(f"the network '{name}' takes numbers, which have no patches; remove patch")
+        if shape[-1] is None and patch is None:
+            raise ValueError(f"the network '{name}' takes images of any size, so patch must be given")
+        if patch is not None and shape[-1] not in (None, patch):
+            raise ValueError(f"patch is {patch}, but the network '{name}' takes sides of {shape[-1]} only")
+        if patch is not None and patch % self.network.multiple:
+            raise ValueError(f"patch is {patch}; for the network '{name}' it must be a multiple of {self.network.multiple}")
+        return cast("tuple[int, ...]", tuple(patch if side is None else side for side in shape))
 
     def check_images(self, channels: int | None, sizes: Iterable[tuple[int, int, int | None]] | None) -> None:
-        """Check that the training fits its data.
+        """Raise ValueError, which says why, if the training does not fit its data.
 
         Args:
             channels: channels of the training images; None for samples that are numbers.
             sizes: (height, width, how many) of the training images; None if unknown.
-
-        Raises ValueError that says what does not fit.
         """
-        shape, name = self.sample_shape, self.network.name
-        if len(shape) == 1:
-            if channels is not None:
-                raise ValueError(f"the network '{name}' takes numbers, not images (channels: {channels})")
-            if self.augment is not None or self.crops > 1:
-                raise ValueError("augment and crops are for images; the training samples are numbers")
-            return
-        if channels is None:
+        shape, name, side = self.sample_shape, self.network.name, self.sample_shape[-1]
+        if len(shape) == 1 and channels is not None:
+            raise ValueError(f"the network '{name}' takes numbers, not images (channels: {channels})")
+        if len(shape) == 1 and (self.augment is not None or self.crops > 1):
+            raise ValueError("augment and crops are for images; the training samples are numbers")
+        if len(shape) > 1 and channels is None:
             raise ValueError(f"the network '{name}' takes images (channels: {shape[0]}), not numbers")
-        if channels != shape[0]:
+        if len(shape) > 1 and channels != shape[0]:
             raise ValueError(f"the network '{name}' has channels {shape[0]}, but the training images have {channels}")
-        side = shape[-1]
-        for height, width, *_ in sizes or []:
+        for height, width, _ in sizes or []:
             if side > min(height, width):
                 raise ValueError(f"patches of {side}x{side} don't fit into training images of {height}x{width}")
             if self.crops > 1 and (height, width) == (side, side):

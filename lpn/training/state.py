@@ -2,18 +2,15 @@
 
 import hashlib
 import json
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from lpn.checkpoints import read_checkpoint, write_checkpoint
 from lpn.errors import UserError
-from lpn.training.schedule import agree, describe_steps
-from lpn.training.settings import TrainingSettings
+from lpn.training.schedule import agree
+from lpn.training.settings import Phase, TrainingSettings
 from lpn.training.trainer import Trainer
-
-STATE = re.compile(r"[0-9a-f]{16}(\.previous)?\.pt")
 
 
 class Identity:
@@ -26,17 +23,21 @@ class Identity:
     Attributes:
         name: 16 hexadecimal digits that differ if anything differs.
         base: the same without the phases, which a longer training shares with a shorter one.
+        phases: the phases.
     """
 
     def __init__(self, settings: TrainingSettings, checksums: dict[str, str] | None = None) -> None:
-        values = settings.model_dump(mode="json")
-        whole, base = ({"settings": part, "checksums": checksums or {}} for part in (values, {**values, "phases": None}))
-        self.name = hashlib.sha256(_canonical(whole).encode()).hexdigest()[:16]
-        self.base = _canonical(base)
+        values = {"settings": settings.model_dump(mode="json"), "checksums": checksums or {}}
+        self.name = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+        self.phases = values["settings"].pop("phases")
+        self.base = json.dumps(values, sort_keys=True)
 
-
-def _canonical(values: dict[str, Any]) -> str:
-    return json.dumps(values, sort_keys=True)
+    def continues(self, state: dict[str, Any]) -> bool:
+        """Return whether this training, or one that differs in its phases alone, took all steps of a state."""
+        if state.get("base_identity") != self.base:
+            return False
+        phases, others = (map(Phase.model_validate, values) for values in (self.phases, state["phases"]))
+        return agree(phases, others, state["iteration"])
 
 
 class Checkpoints:
@@ -56,7 +57,7 @@ class Checkpoints:
             return
         if self.current.exists():
             self.current.replace(self.previous)
-        origin = {"base_identity": self.identity.base, "schedule": describe_steps(trainer.stages)}
+        origin = {"base_identity": self.identity.base, "phases": self.identity.phases}
         write_checkpoint(self.current, trainer.state_dict() | origin)
 
     def restore(self, trainer: Trainer) -> list[str]:
@@ -68,33 +69,23 @@ class Checkpoints:
         for unfinished in self.folder.glob(f".{self.current.name}.*"):
             unfinished.unlink(missing_ok=True)
         notes: list[str] = []
-        for path in (self.current, self.previous):
-            if (state := self._read(path, notes)) is not None:
-                trainer.load_state_dict(state, path)
-                return notes
-        if others := list(self._shorter(trainer, notes)):
-            path, state = max(others, key=lambda found: found[1]["iteration"])
-            trainer.load_state_dict(state, path)
-            notes.append(f"training goes on from {path}, a state of a training with the same steps so far.")
+        found = next(_states([self.current, self.previous], notes), None)
+        if found is None:
+            others = _states(sorted(self.folder.glob("[0-9a-f]" * 16 + "*.pt")), notes)
+            shorter = [(path, state) for path, state in others if self.identity.continues(state)]
+            found = max(shorter, key=lambda other: other[1]["iteration"], default=None)
+            if found:
+                notes.append(f"training goes on from {found[0]}, a state of a training with the same steps so far.")
+        if found:
+            trainer.load_state_dict(found[1], found[0])
         return notes
 
-    def _read(self, path: Path, notes: list[str]) -> dict[str, Any] | None:
-        """Return a state; None if there is none, or it is damaged, which is noted."""
-        if not path.exists():
-            return None
+
+def _states(paths: Iterable[Path], notes: list[str]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield the states that exist. Damaged ones are renamed, which is noted."""
+    for path in filter(Path.exists, paths):
         try:
-            return read_checkpoint(path)
+            yield path, read_checkpoint(path)
         except UserError as error:
             path.replace(damaged := path.with_name(f"{path.name}.damaged"))
             notes.append(f"warning: {error} It was renamed to {damaged.name}.")
-            return None
-
-    def _shorter(self, trainer: Trainer, notes: list[str]) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """Yield the states of trainings that differ in their phases alone, and not in the steps taken so far."""
-        schedule = describe_steps(trainer.stages)
-        for path in sorted(path for path in self.folder.glob("*.pt") if STATE.fullmatch(path.name)):
-            state = self._read(path, notes)
-            if state is None or state.get("base_identity") != self.identity.base:
-                continue
-            if agree(state["schedule"], schedule, state["iteration"]):
-                yield path, state

@@ -105,17 +105,11 @@ class Trainer:
         """
         self.check_finite()
         stage = stage_at(self.stages, self.step_count - 1)
-        self.records.append(
-            {
-                "step": self.step_count,
-                "loss_name": stage.loss_name,
-                **stage.logged,
-                "lr": stage.lr_at(self.step_count - 1),
-                "loss": torch.stack(self.losses).double().mean().item(),
-            }
-        )
+        lr, loss = stage.lr_at(self.step_count - 1), torch.stack(self.losses).double().mean().item()
+        record = {"step": self.step_count, "loss_name": stage.phase.loss.name, **stage.logged, "lr": lr, "loss": loss}
+        self.records.append(record)
         self.losses = []
-        return self.records[-1]
+        return record
 
     def check_finite(self) -> None:
         """Raise DivergenceError, naming the step, if a loss since the last record or a weight is not finite."""
@@ -149,11 +143,9 @@ class Trainer:
 def _stop_signals(ignore: bool) -> Iterator[list[int]]:
     """Collect SIGTERM, SIGINT and SIGHUP in the list, or ignore them. Those that are ignored already stay so (nohup)."""
     received: list[int] = []
-    before = {}
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        if signal.getsignal(number) != signal.SIG_IGN:
-            handler = signal.SIG_IGN if ignore else lambda number, frame: received.append(number)
-            before[number] = signal.signal(number, handler)
+    handler = signal.SIG_IGN if ignore else lambda number, frame: received.append(number)
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.signal(number, handler) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
     try:
         yield received
     finally:

@@ -1,6 +1,5 @@
 """Data sets that only test: set11, McMaster, Kodak."""
 
-import dataclasses
 import hashlib
 import shutil
 from pathlib import Path
@@ -10,7 +9,6 @@ import pytest
 from pydantic import ValidationError
 
 from data.conftest import dataset, pixels, place, prepare_set
-from lpn.data._fetch import Origin
 from lpn.data._test_set import EvaluationSet
 from lpn.data.kodak import Kodak
 from lpn.data.mcmaster import McMaster
@@ -26,7 +24,7 @@ ALL = {"set11": Set11, "mcmaster": McMaster, "kodak": Kodak}
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     """No official sources."""
     for known in ALL.values():
-        monkeypatch.setattr(known, "origin", dataclasses.replace(known.origin, official=None))
+        monkeypatch.setattr(known, "official", None)
 
 
 def test_images_of_two_sizes(tmp_path: Path) -> None:
@@ -57,7 +55,7 @@ def test_the_original_images_are_known_by_their_pixels(tmp_path: Path, monkeypat
     shape = np.array([3, 2, 3], "<i8").tobytes()
     digest = hashlib.sha256(b"".join(shape + image.transpose(2, 0, 1).tobytes() for image in images)).hexdigest()
     monkeypatch.setattr(Kodak, "digest", digest)
-    monkeypatch.setattr(Kodak, "origin", dataclasses.replace(Kodak.origin, files=("0.png", "1.png")))
+    monkeypatch.setattr(Kodak, "files", ("0.png", "1.png"))
     place(tmp_path, {f"kodak/{i}.png": image for i, image in enumerate(images)})
     prepare_set("kodak", tmp_path / "out", tmp_path, count=2)
     place(tmp_path, {"kodak/1.png": images[1] ^ 1})
@@ -79,7 +77,7 @@ def test_images_of_an_official_source(server: tuple[str, Path], tmp_path: Path, 
     for source in ("damaged/kodak", "official"):
         place(folder / source, images)
     (folder / "damaged/kodak/kodim07.png").write_bytes(b"no image")
-    monkeypatch.setattr(Kodak, "origin", dataclasses.replace(Kodak.origin, official=f"{url}official"))
+    monkeypatch.setattr(Kodak, "official", f"{url}official")
     mirrors = [f"{url}empty", f"{url}damaged"]
     assert prepare_set("kodak", tmp_path / "out", tmp_path / "own", mirrors, count=None) == f"{url}official"
     first = images["kodim01.png"].transpose(2, 0, 1)
@@ -98,10 +96,9 @@ def test_another_number_than_that_of_the_originals() -> None:
 def test_sizes(name: str) -> None:
     known = dataset(name)
     assert isinstance(known, EvaluationSet)
-    assert isinstance(known.origin, Origin)
     sizes = known.sizes("test")
     assert sizes is not None
-    assert sum(number or 0 for _, _, number in sizes) == known.count == len(known.origin.files)
+    assert sum(number or 0 for _, _, number in sizes) == known.count == len(known.files)
     assert known.sizes("train") == known.sizes("validation") == []
     assert component("dataset", name) is ALL[name]
     anything = dataset(name, count=None)

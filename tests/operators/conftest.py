@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lpn.operators import LinearOperator, OperatorSettings, build_operator
-from lpn.operators._kernels import centred_kernel, gaussian_kernel
+from lpn.operators._kernels import centred_kernel, gaussian_side
 from lpn.operators.bayer import BayerMosaic
 from lpn.operators.blur import Blur
 from lpn.operators.circular_blur import CircularBlur
@@ -24,10 +24,10 @@ KERNEL = torch.from_numpy(RANDOM.random((4, 3)))
 
 SMALL: dict[str, Callable[[], LinearOperator]] = {
     "identity": lambda: Identity((2, 5, 7)),
-    "gaussian": lambda: Blur(gaussian_kernel(1), (3, 9, 13)),
+    "gaussian": lambda: Blur(centred_kernel(gaussian_side(1), 1), (3, 9, 13)),
     "kernel": lambda: Blur(KERNEL, (2, 11, 8)),
     "whole": lambda: Blur(torch.from_numpy(RANDOM.random((6, 5))), (1, 6, 5)),
-    "circular": lambda: CircularBlur(centred_kernel("gaussian", 7, 1.6), (2, 8, 9)),
+    "circular": lambda: CircularBlur(centred_kernel(7, 1.6), (2, 8, 9)),
     "motion": lambda: CircularBlur(KERNEL[:3] / KERNEL[:3].sum(), (2, 7, 6)),
     "bayer": lambda: BayerMosaic((3, 6, 8)),
     "sensing": lambda: CompressedSensing.random((2, 7, 9), 20, seed=0),

@@ -13,8 +13,8 @@ from operators.conftest import build, dense, draw
 
 MOTION = torch.rand(7, 5, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
 KERNELS = {
-    "gaussian": centred_kernel("gaussian", 25, 1.6),
-    "box": centred_kernel("box", 19),
+    "gaussian": centred_kernel(25, 1.6),
+    "box": centred_kernel(19),
     "motion": MOTION / MOTION.sum(),
     "signed": torch.tensor([[-0.5, 2.0, -0.5]], dtype=torch.float64),
 }
@@ -42,7 +42,7 @@ def test_adjoint_norm_and_inverse(name: str) -> None:
 
 def test_inside_the_border_it_is_the_full_convolution() -> None:
     """Away from the border the boundary does not matter: there the published full convolution is the same."""
-    kernel, x = centred_kernel("gaussian", 5, 1.0), draw(2, 1, 20, 24)
+    kernel, x = centred_kernel(5, 1.0), draw(2, 1, 20, 24)
     full = Blur(kernel, (1, 20, 24))
     circular = CircularBlur(kernel, (1, 20, 24))(x)
     torch.testing.assert_close(full.observed(full(x))[..., 2:-2, 2:-2], circular[..., 2:-2, 2:-2])

@@ -44,7 +44,10 @@ def test_it_is_made_again_from_saved_arrays(tmp_path: Path) -> None:
         CompressedSensing((1, 8, 9), **operator.arrays())
 
 
-@pytest.mark.parametrize("measurements", [0, -1, 65])
-def test_numbers_of_measurements_that_can_not_be_are_refused(measurements: int) -> None:
-    with pytest.raises(ValueError, match=rf"measurements must be in 1\.\.64 for images of 8 x 8, not {measurements}"):
-        CompressedSensing.random((1, 8, 8), measurements, seed=0)
+@pytest.mark.parametrize(
+    ("measurements", "message"),
+    [(0, "greater than 0"), (-1, "greater than 0"), (65, r"measurements must be in 1\.\.64 for images of 8 x 8, not 65")],
+)
+def test_numbers_of_measurements_that_can_not_be_are_refused(measurements: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build("compressed_sensing", (1, 8, 8), measurements=measurements)

@@ -109,7 +109,7 @@ def test_files_that_are_missing_or_do_not_run_are_named(mask: Path) -> None:
 
 def test_a_missing_class_is_named(mask: Path) -> None:
     sentence = refused(mask, "Masks")
-    assert f"{mask} has no class Masks that is a OperatorSettings (from lpn.operators import OperatorSettings)" in sentence
+    assert f"{mask} has no class Masks that is an OperatorSettings (from lpn.operators import OperatorSettings)" in sentence
     assert "of that kind it has: MaskSettings." in sentence
     assert "has no class Mask that is" in refused(mask, "Mask")  # the operator, where its settings belong
 

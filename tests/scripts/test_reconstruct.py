@@ -93,7 +93,7 @@ def test_without_the_truth_there_is_no_quality(run: Run, refused: Refused, measu
     assert list(pd.read_csv(tmp_path / "images.csv")) == [*LABELS, "image", "iteration", "tuned"]
     assert list(pd.read_csv(tmp_path / "iterations.csv")) == [*LABELS, "image", "iteration", *RESIDUALS]
     search = ["--spec", spec | {"points": [{"solver.rho": 0.1}]}, "--output", tmp_path / "scores.json"]
-    assert "lacks the array truth" in refused("tune", "--measurement", measurement, *search)
+    assert "the measurements lack the truth" in refused("tune", "--measurement", measurement, *search)
 
 
 def test_a_network_has_an_objective_that_falls(run: Run, measurement: Path, model: Model, tmp_path: Path) -> None:

@@ -8,9 +8,8 @@ from lpn.operators._kernels import centred_kernel
 from lpn.operators.circular_blur import CircularBlur
 from lpn.operators.identity import Identity
 from lpn.solvers import Problem
-from lpn.solvers._differences import total_variation
 from lpn.solvers.admm import ADMM
-from lpn.solvers.pdhg import PDHG
+from lpn.solvers.pdhg import PDHG, SQUARED_NORM, differences, differences_adjoint, total_variation
 from lpn.solvers.pgd import PGD
 
 from .conftest import after, normal
@@ -20,7 +19,7 @@ ZERO = torch.zeros(2, *SHAPE, dtype=torch.float64)
 
 
 def blurred(scale: float = 1.0) -> Problem:
-    return Problem(CircularBlur(centred_kernel("gaussian", 5, 0.8), SHAPE), normal(2, *SHAPE), scale, tolerance=1e-12)
+    return Problem(CircularBlur(centred_kernel(5, 0.8), SHAPE), normal(2, *SHAPE), scale, tolerance=1e-12)
 
 
 def test_quadratic_problem_in_closed_form() -> None:
@@ -28,7 +27,7 @@ def test_quadratic_problem_in_closed_form() -> None:
     problem = blurred(scale=3.0)
     result = after(PDHG().iterates(problem, lambda v: v / 2, ZERO), 300)
     weight = PDHG().regulariser_weight(problem)
-    assert weight == 1 / PDHG().default_step(problem.operator.norm)
+    assert weight == 1 / (0.99 / problem.operator.norm**2)
     expected, _ = problem.proximal(weight)(ZERO, ZERO)
     torch.testing.assert_close(result.x, expected, rtol=0, atol=1e-10)
     assert result.primal.max() < 1e-8
@@ -64,7 +63,7 @@ def test_three_algorithms_meet_with_matched_weights() -> None:
     torch.manual_seed(0)
     lpn = build_lpn({"name": "lpn_patch", "channels": 1, "hidden": 2, "size": 16, "alpha": 0.2}).double()
     prox, shape, t = ExactProx(lpn), (1, 16, 16), 0.45
-    problem = Problem(CircularBlur(centred_kernel("box", 3), shape), normal(2, *shape), 1.0, tolerance=1e-12)
+    problem = Problem(CircularBlur(centred_kernel(3), shape), normal(2, *shape), 1.0, tolerance=1e-12)
     solvers = [PDHG(step=t), PGD(step=t), ADMM(rho=1 / t)]
     results = [after(solver.iterates(problem, prox, problem.y), 400).z for solver in solvers]
     for other in results[1:]:
@@ -72,9 +71,9 @@ def test_three_algorithms_meet_with_matched_weights() -> None:
 
 
 def test_steps_come_from_the_norm() -> None:
-    assert PDHG().default_step(1.0) == pytest.approx(0.99)
-    assert PDHG(dual_step=2.0, tv=0.1).default_step(1.0) == pytest.approx(0.99 / 18)
     problem = Problem(Identity(SHAPE), normal(1, *SHAPE), 1.0)
+    assert PDHG().regulariser_weight(problem) == pytest.approx(1 / 0.99)
+    assert PDHG(dual_step=2.0, tv=0.1).regulariser_weight(problem) == pytest.approx(18 / 0.99)
     for solver in (PDHG(step=1.0), PDHG(step=0.2, tv=0.1)):
         with pytest.raises(ValueError, match=r"step must be below 1 / \(dual_step"):
             next(solver.iterates(problem, lambda v: v, problem.y))
@@ -87,3 +86,12 @@ def test_steps_come_from_the_norm() -> None:
 def test_settings_out_of_range_are_refused(settings: dict[str, float]) -> None:
     with pytest.raises(ValidationError, match=next(iter(settings))):
         PDHG.model_validate(settings)
+
+
+def test_differences_and_their_adjoint() -> None:
+    x, q = normal(2, 3, 6, 5), normal(2, 2, 3, 6, 5, seed=1)
+    torch.testing.assert_close((differences(x) * q).sum(), (x * differences_adjoint(q)).sum())
+    matrix = torch.autograd.functional.jacobian(lambda v: differences(v.view(1, 1, 6, 5)).flatten(), normal(30))
+    assert 7 < torch.linalg.matrix_norm(matrix, 2) ** 2 < SQUARED_NORM
+    image = torch.tensor([[0.0, 1.0], [3.0, -1.0]]).view(1, 1, 2, 2)
+    assert total_variation(image).item() == 3 + 2 + 1 + 4

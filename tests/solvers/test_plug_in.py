@@ -51,7 +51,7 @@ def test_a_solver_outside_the_package(tmp_path: Path) -> None:
     [
         ("Iterate(x, x, v", "Iterate(x[..., 1:], x, v", r"bad\.py:Landweber yields 'x' as torch.float64 \(2, 1, 16, 15\)"),
         ("Iterate(x, x, v", "Iterate(x, x.float(), v", r"bad\.py:Landweber yields 'z' as torch.float32"),
-        ("zero, regulariser", "zero[:1], regulariser", r"bad\.py:Landweber yields 'cg_iterations' of shape \(1,\)"),
+        ("zero, regulariser", "zero[:1], regulariser", r"bad\.py:Landweber yields 'cg_iterations' as torch.float64 \(1,\)"),
         ("zero, regulariser", "0, regulariser", r"bad\.py:Landweber yields 'cg_iterations' as int, but it must be a tensor"),
         ("Iterate(x, x, v", "(x, x, v", r"bad\.py:Landweber yields tuple; a solver yields `lpn.solvers.Iterate`"),
         ("before, v = x", "before, v = y", r"bad\.py, line 11: NameError: name 'y' is not defined"),

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from conftest import BUNDLED
 
-from lpn.training.schedule import Stage, agree, describe_steps, stage_at
+from lpn.training.schedule import Stage, agree, make_schedule, stage_at
+from lpn.training.settings import Phase
 
 from .conftest import PHASES, stages_of
 
@@ -33,8 +34,8 @@ def test_published_schedules(name: str, phases: list[tuple[int, list[float] | No
     )
     for step, is_pm, gamma, lr in zip(*(arrays[f"{name}/{key}"] for key in ("step", "is_pm", "sigma", "lr")), strict=True):
         stage = stage_at(stages, step)
-        assert stage.loss_name == ("proximal_matching" if is_pm else "l1")
-        assert stage.lr == lr
+        assert stage.loss_settings["name"] == ("proximal_matching" if is_pm else "l1")
+        assert stage.lr_at(step) == lr
         assert stage.logged == ({"gamma": pytest.approx(gamma, rel=1e-12)} if is_pm else {})
 
 
@@ -59,7 +60,8 @@ def brute_force(a: list[Stage], b: list[Stage], steps: int) -> bool:
 
     def at(stages: list[Stage], step: int) -> tuple[Any, ...]:
         stage = stage_at(stages, step)
-        return stage.settings, stage.logged, stage.lr_at(step)
+        loss = stage.phase.loss
+        return loss.name, loss.model_dump(exclude={"gamma"}), stage.logged, stage.lr_at(step)
 
     return steps <= min(a[-1].stop, b[-1].stop) and all(at(a, step) == at(b, step) for step in range(steps))
 
@@ -67,7 +69,7 @@ def brute_force(a: list[Stage], b: list[Stage], steps: int) -> bool:
 def test_agreement_of_schedules() -> None:
     l1 = {"loss": "l1", "steps": 4, "lr": 1e-3}
     schedules = [
-        stages_of(phases, 784)
+        [Phase.model_validate(phase) for phase in phases]
         for phases in (
             PHASES,
             [l1],
@@ -84,7 +86,7 @@ def test_agreement_of_schedules() -> None:
     for a in schedules:
         for b in schedules:
             for steps in range(10):
-                expected = brute_force(a, b, steps)
-                assert agree(describe_steps(a), describe_steps(b), steps) == expected
+                expected = brute_force(make_schedule(a, 784), make_schedule(b, 784), steps)
+                assert agree(a, b, steps) == expected
                 outcomes.add(expected)
     assert outcomes == {True, False}

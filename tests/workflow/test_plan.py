@@ -201,11 +201,11 @@ def settings_of(plan: Plan) -> dict[str, tuple[str, list[Any]]]:
         "train": ("TrainSpec", [plan.training_settings(model) for model in plan.trained]),
         "import_model": ("ImportSpec", [plan.import_settings(model) for model in plan.imported]),
         "certify": ("CertifySpec", [plan.certificate_settings(model) for model in plan.lpns]),
-        "laplacian_curves": (
+        "curves": (
             "CurveSpec",
             [plan.curve_settings(name, model) for name, c in plan.config["curves"].items() for model in curve_models(c)],
         ),
-        "mnist_prior": (
+        "prior": (
             "PriorSpec",
             [
                 plan.prior_settings(name, priors["model"], kind)
@@ -225,7 +225,7 @@ def settings_of(plan: Plan) -> dict[str, tuple[str, list[Any]]]:
     }
 
 
-SCRIPTS = ("train", "import_model", "certify", "laplacian_curves", "mnist_prior", "measure", "tune", "reconstruct")
+SCRIPTS = ("train", "import_model", "certify", "curves", "prior", "measure", "tune", "reconstruct")
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

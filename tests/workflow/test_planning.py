@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from configuration import lay
 from layout import Layout
 from PIL import Image
 
-from .conftest import TINY, Project, prepared
+from .conftest import ROOT, TINY, Project, prepared
 
 
 def write(project: Project, update: dict[str, Any]) -> None:
@@ -56,3 +57,23 @@ def test_another_source_of_unchecked_data_prepares_them_again(project: Project) 
     assert project.planned(target) == set()
     write(project, update | {"mirrors": ["elsewhere"]})
     assert project.planned(target) == {f"Preparing the data set {name}"}
+
+
+def test_shipped_runs_are_planned(project: Project) -> None:
+    shutil.rmtree(project.folder / "config")
+    shutil.copytree(ROOT / "config", project.folder / "config")
+    for arguments, jobs in {(): 100, ("--configfile", "config/subset.yaml"): 100}.items():
+        planned = project.planned(*arguments)
+        assert len(planned) > jobs
+        assert "Drawing the figure laplacian_compact" in planned
+
+
+def test_a_longer_training_goes_on_from_the_shorter_one(project: Project) -> None:
+    model = "results/tiny/models/laplacian_l2/model.pt"
+    project.snakemake(model)
+    write(project, {"models": {"laplacian_l2": {"phases": [{"loss": "l2", "steps": 400, "lr": 1e-2}]}}})
+    assert project.planned(model) == {"Training laplacian_l2"}
+    project.snakemake(model)
+    assert "going on from step 300 of 400" in (project.folder / "logs/tiny/train/laplacian_l2.log").read_text()
+    states = list((project.folder / "results/tiny/checkpoints/laplacian_l2").rglob("*.pt"))
+    assert len({path.name.partition(".")[0] for path in states}) == 2  # the shorter one's state is kept

@@ -1,10 +1,18 @@
-"""The record of a run names the code that made it. (That of a whole run is tested with the run.)"""
+"""The record of a run names the code that made it. (`test_rerun_matrix.py` tests the record of a whole run.)"""
 
 import json
 import subprocess
 import sys
+from typing import Any
 
 from .conftest import Project
+
+
+def record(project: Project) -> dict[str, Any]:
+    """Return the record of a run that has left its logs in `logs`; it is written into `out`."""
+    options = ["--config", "config/paper.yaml", "--logs", "logs", "--output", "out"]
+    subprocess.run([sys.executable, "scripts/provenance.py", *options], cwd=project.folder, check=True)
+    return json.loads((project.folder / "out/provenance.json").read_text())
 
 
 def test_commit_and_changes_are_recorded(project: Project) -> None:
@@ -15,16 +23,6 @@ def test_commit_and_changes_are_recorded(project: Project) -> None:
     git("init", "--quiet")
     git("add", "--all")
     git("commit", "--quiet", "--message", "all")
-    command = [
-        sys.executable,
-        "scripts/provenance.py",
-        "--config",
-        "config/config.yaml",
-        "--logs",
-        "logs",
-        "--output",
-        "out",
-    ]
     for dirty in (False, True):
         if dirty:
             with (project.folder / "lpn/seeds.py").open("a") as file:
@@ -33,9 +31,9 @@ def test_commit_and_changes_are_recorded(project: Project) -> None:
             (project.folder / "notes.txt").write_bytes("un été\n".encode("latin-1"))
         else:
             (project.folder / ".gitignore").write_text("__pycache__\nout\n.gitignore\n")
-        subprocess.run(command, cwd=project.folder, check=True)
-        record = json.loads((project.folder / "out/provenance.json").read_text())
-        assert record["git"] == {"commit": git("rev-parse", "HEAD"), "dirty": dirty}
+        found = record(project)
+        assert found["git"] == {"commit": git("rev-parse", "HEAD"), "dirty": dirty}
+        assert found["job_packages"] == {}  # there are no logs
         patch = (project.folder / "out/changes.patch").read_text(errors="replace")
         assert ("+# a change" in patch) == ("+# a new file" in patch) == dirty
     git("stash", "--include-untracked")
@@ -43,3 +41,21 @@ def test_commit_and_changes_are_recorded(project: Project) -> None:
     assert (project.folder / "lpn/mine.py").read_text() == "# a new file\n"
     assert (project.folder / "notes.txt").read_text("latin-1") == "un été\n"
     assert (project.folder / "lpn/seeds.py").read_text().endswith("# a change\n")
+
+
+def test_versions_of_packages_are_counted_by_jobs(project: Project) -> None:
+    logs = {
+        "train/a.log": "machine: one\npackages: torch 2.0, numpy 1.9\n",
+        "train/b.log": "machine: two\npackages: torch 2.0, numpy 1.9\npackages: torch 2.0, numpy 1.9\n",  # one job
+        "measure/c.log": "machine: one\npackages: torch 1.0, numpy 1.9\n",
+        "figures/d.log": "no packages: torch 3.0\n",
+    }
+    for name, text in logs.items():
+        (project.folder / "logs" / name).parent.mkdir(parents=True, exist_ok=True)
+        (project.folder / "logs" / name).write_text(text)
+    found = record(project)
+    assert found["job_packages"] == {"torch 1.0, numpy 1.9": 1, "torch 2.0, numpy 1.9": 2}
+    assert {"one", "two"} < set(found["machines"])  # and the machine that writes the record
+    assert (
+        "torch 1.0, numpy 1.9 (1 logs); torch 2.0, numpy 1.9 (2 logs)" in (project.folder / "out/provenance.md").read_text()
+    )

@@ -117,12 +117,14 @@ EDITS = {
     "word of an error": (replace("lpn/errors.py", "no space left", "no room left"), set()),
     "word of a damaged file": (replace("lpn/checkpoints.py", "truncated or", "cut off or"), set()),
     "help of an option": (replace("scripts/_cli.py", "CPU threads", "threads of the CPU"), set()),
-    "meaning of a setting": (replace("lpn/operators/blur.py", "description=\"", "description=\"new: "), set()),
+    "meaning of a setting": (replace("lpn/operators/blur.py", 'description="', 'description="new: '), set()),
     "new operator": (
-        new_file("lpn/operators/mine.py", "from lpn.operators import OperatorSettings\n\n\nclass Mine(OperatorSettings): ...\n"),
+        new_file(
+            "lpn/operators/mine.py", "from lpn.operators import OperatorSettings\n\n\nclass Mine(OperatorSettings): ...\n"
+        ),
         set(),
     ),
-    "operator that nothing uses": (replace("lpn/operators/tomography.py", "0.5", "0.25"), set()),
+    "operator that nothing uses": (replace("lpn/operators/tomography.py", "asinh(1)", "asinh(2)"), set()),
     "log_every": (setting("models", "mnist", "logging", "every", value=7), set()),
     "validation images": (setting("models", "mnist", "logging", "validation_images", value=3), set()),
     "unused method": (setting("methods", "unused", value=TINY["methods"]["tv"] | {"title": "Unused"}), set()),
@@ -132,7 +134,10 @@ EDITS = {
         replace("lpn/networks/_icnn.py", "self.lin[1:]]", "list(self.lin)[1:]]"),
         {TRAIN[name] for name in LPNS} | CERTIFICATES | RESULTS | reconstruct("lpn") | SHOWN,
     ),
-    "one network": (replace("lpn/networks/dncnn.py", "pairwise", "pairwise"), set()),
+    "one network": (
+        replace("lpn/networks/dncnn.py", "F.relu(layer(z))", "layer(z).relu()"),
+        {TRAIN["dncnn"]} | reconstruct("dncnn") | SHOWN,
+    ),
     "training": (
         replace("lpn/training/trainer.py", "self.step_count += 1", "self.step_count += 1 * 1"),
         {*TRAIN.values()} | CERTIFICATES | RESULTS | reconstruct("lpn", "dncnn") | SHOWN,
@@ -365,7 +370,7 @@ def test_report_is_made(finished: Project) -> None:
 # Kills
 
 KINDS = [  # scripts in the order of the DAG
-    *("prepare_data", "train", "certify", "laplacian_curves", "mnist_prior", "measure", "reconstruct", "choose"),
+    *("prepare_data", "train", "certify", "curves", "prior", "measure", "reconstruct", "choose"),
     *("render_notebook", "make_table", "provenance"),
 ]
 
@@ -436,7 +441,7 @@ def test_kills_lose_nothing_and_cores_do_not_matter(finished: Project, project: 
     """
     kills = int(os.environ["LPN_KILLS"])
     everything = kills >= len(KINDS)
-    kinds = KINDS if everything else ["train", "mnist_prior", "reconstruct", "make_table"]
+    kinds = KINDS if everything else ["train", "prior", "reconstruct", "make_table"]
     targets = sorted(itertools.islice(itertools.cycle(kinds), kills), key=KINDS.index)
     logs = run_with_kills(project, targets, "all" if everything else "tables", tmp_path)
     done = collections.Counter(job for log in logs for job in finished_jobs(log))

@@ -1,6 +1,6 @@
 """A one-node Slurm on this machine runs the workflow: killed jobs and jobs out of time go on from their checkpoints.
 
-Needs root and the packages of `make test-slurm`, which is the way to run it; skipped elsewhere.
+It needs root and the packages that `make test-slurm` installs. Run it by that command; otherwise it is skipped.
 """
 
 import copy
@@ -10,14 +10,16 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from lpn.data import laplace_batches
+from lpn.data.laplace import Laplace
 from lpn.networks import build_network
-from lpn.training import Trainer, make_schedule
+from lpn.training.schedule import make_schedule
+from lpn.training.settings import Phase
+from lpn.training.trainer import Trainer
 
 from .conftest import LAPLACIAN, TINY, Project
 
@@ -30,7 +32,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def slurm_conf(folder: Path) -> str:
-    """Return the configuration of one node, this machine, with two made-up GPUs."""
+    """Return the configuration of one node, this machine, with two pretended GPUs."""
     name = socket.gethostname()
     return f"""
 ClusterName=test
@@ -55,7 +57,7 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
 
-def wait_until(condition, seconds: float) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float) -> None:
     """Wait until a condition holds."""
     end = time.monotonic() + seconds
     while not condition():
@@ -70,7 +72,7 @@ def output(*command: str) -> str:
 
 @pytest.fixture
 def slurm(tmp_path: Path) -> Iterator[None]:
-    """Slurm on this machine, stopped afterwards."""
+    """Run Slurm on this machine, and stop it after the test."""
     missing = [name for name in NEEDED if not shutil.which(name)]
     assert not missing, f"not installed: {', '.join(missing)}"
     assert not (CONFIGURATION / "slurm.conf").exists(), f"this machine has a Slurm: {CONFIGURATION / 'slurm.conf'}"
@@ -109,8 +111,8 @@ def slurm(tmp_path: Path) -> Iterator[None]:
 
 def steps_in(seconds: float) -> int:
     """Return how many steps of the test's network this machine takes in some seconds."""
-    stages = make_schedule([{"loss": "l2", "steps": 10**6, "lr": 1e-3}], 1)
-    trainer = Trainer(build_network(LAPLACIAN["network"]), laplace_batches(100, 1), stages, sigma=1.0, seed=1)
+    stages = make_schedule([Phase.model_validate({"loss": "l2", "steps": 10**6, "lr": 1e-3})], 1)
+    trainer = Trainer(build_network(LAPLACIAN["network"]), Laplace().batches(100, 1), stages, sigma=1.0, seed=1)
     start = time.monotonic()
     while time.monotonic() - start < 2:
         trainer.step()
@@ -125,13 +127,16 @@ def slurm_job(model: str) -> str | None:
     return jobs[0] if jobs else None
 
 
+def progress(log: Path) -> bool:
+    """Return whether the log of a training shows a step."""
+    return log.exists() and re.search(r" [1-9]\d*/\d+ \[", log.read_text()) is not None
+
+
 def test_killed_and_overdue_jobs_go_on(slurm: None, project: Project) -> None:
     config = copy.deepcopy(TINY)
-    config["models"]["laplacian_l2"] |= {"log_every": 50, "phases": [{"loss": "l2", "steps": steps_in(110), "lr": 1e-3}]}
-    config["models"]["laplacian_pm"] = LAPLACIAN | {
-        "log_every": 50,
-        "phases": [{"loss": "l1", "steps": steps_in(30), "lr": 1e-3}],
-    }
+    logging = {"logging": {"every": 50}}
+    config["models"]["laplacian_l2"] |= logging | {"phases": [{"loss": "l2", "steps": steps_in(110), "lr": 1e-3}]}
+    config["models"]["laplacian_pm"] = LAPLACIAN | logging | {"phases": [{"loss": "l1", "steps": steps_in(30), "lr": 1e-3}]}
     project.write_config(config)
     profile = ["--workflow-profile", "workflow/profiles/slurm", "--default-resources", "slurm_partition=main"]
     quick = ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "3"]  # no accounting here
@@ -140,10 +145,10 @@ def test_killed_and_overdue_jobs_go_on(slurm: None, project: Project) -> None:
     with (project.folder / "run.log").open("w") as run_log:
         run = subprocess.Popen(command, cwd=project.folder, env=project.environment(), stdout=run_log, stderr=run_log)
         try:
-            wait_until(
-                lambda: run.poll() is not None or (log.exists() and re.search(r" [1-9]\d*/\d+ \[", log.read_text())), 120
-            )
-            subprocess.run(["scancel", slurm_job("laplacian_pm")], check=True)
+            wait_until(lambda: run.poll() is not None or progress(log), 120)
+            job = slurm_job("laplacian_pm")
+            assert job, "the training does not run"
+            subprocess.run(["scancel", job], check=True)
             assert run.wait(840) == 0, (project.folder / "run.log").read_text()[-5000:]
         finally:
             run.terminate()

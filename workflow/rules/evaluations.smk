@@ -14,12 +14,11 @@ rule curves_of_model:
         runtime=10,
     params:
         spec=lambda wildcards: canonical(PLAN.curve_settings(wildcards.curves, wildcards.model)),
-        code=lambda wildcards: PLAN.code("laplacian_curves", model=wildcards.model),
+        code=lambda wildcards: PLAN.code("curves", model=wildcards.model),
     message:
         "Evaluating the prox, potential and prior of {wildcards.model}"
     shell:
-        "python scripts/laplacian_curves.py --spec {params.spec:q} --model {input.model:q} --output {output:q} "
-        "> {log:q} 2>&1"
+        "python scripts/curves.py --spec {params.spec:q} --model {input.model:q} --output {output:q} " "> {log:q} 2>&1"
 
 
 rule prior_of_model:
@@ -41,14 +40,12 @@ rule prior_of_model:
         mem_mb=per_attempt(8000),
         runtime=per_attempt(120),
     params:
-        spec=lambda wildcards: canonical(
-            PLAN.prior_settings(wildcards.priors, wildcards.model, wildcards.perturbation)
-        ),
+        spec=lambda wildcards: canonical(PLAN.prior_settings(wildcards.priors, wildcards.model, wildcards.perturbation)),
         data=lambda wildcards, input: data_option(input.data),
-        code=lambda wildcards: PLAN.code("mnist_prior", model=wildcards.model),
+        code=lambda wildcards: PLAN.code("prior", model=wildcards.model),
     message:
         "Evaluating the prior that {wildcards.model} learned, {wildcards.perturbation}"
     shell:
-        "python scripts/launch.py --gpus {resources.gpu} scripts/mnist_prior.py --spec {params.spec:q} "
+        "python scripts/launch.py --gpus {resources.gpu} scripts/prior.py --spec {params.spec:q} "
         "--model {input.model:q} {params.data} --output {output.prior:q} --arrays {output.arrays:q} "
         "--threads {threads} > {log:q} 2>&1"

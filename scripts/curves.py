@@ -3,11 +3,9 @@
 psi and R are shifted so that their minimum over the grid and 0 is 0.
 
 example:
-  python scripts/laplacian_curves.py --model results/demo/models/laplacian_l1/model.pt --output l1.csv
+  python scripts/curves.py --model results/demo/models/laplacian_l1/model.pt --output l1.csv
       --spec '{"model": "laplacian_l1", "low": -4, "high": 4, "points": 100, "sigma": 1}'
 """
-
-from typing import Self
 
 import pandas as pd
 import torch
@@ -35,7 +33,7 @@ class CurveSpec(Settings):
     )
 
     @model_validator(mode="after")
-    def _low_is_below_high(self) -> Self:
+    def _low_is_below_high(self) -> "CurveSpec":
         if self.low >= self.high:
             raise ValueError(f"'low' is {self.low:g}, not below 'high', {self.high:g}")
         return self
@@ -52,22 +50,17 @@ def evaluate(model: LPN, path: str, spec: CurveSpec) -> pd.DataFrame:
             f"{path} can't be inverted at x = {worst:g} (relative residual {inversion.residual.max():.2g}): its range does "
             "not cover the grid. Train it longer, or choose a smaller grid."
         )
-    truth = spec.sigma
     curves = {
-        "x": x[:, 0],
-        "prox": model(x)[:, 0],
-        "prox_true": None if truth is None else laplacian.prox(x, truth)[:, 0],
-        "potential": model.potential(x),
-        "potential_true": None if truth is None else laplacian.potential(x, truth)[:, 0],
-        "regulariser": regulariser(model, x, inversion.y),
-        "regulariser_true": None if truth is None else laplacian.regulariser(x, truth)[:, 0],
-        "residual": inversion.residual,
+        "prox": (model(x)[:, 0], laplacian.prox),
+        "potential": (model.potential(x), laplacian.potential),
+        "regulariser": (regulariser(model, x, inversion.y), laplacian.regulariser),
     }
-    table = pd.DataFrame({name: values.numpy() for name, values in curves.items() if values is not None})
-    for name in ("potential", "regulariser"):
-        table[name] -= table[name].min()
-    table.insert(0, "model", spec.model)
-    return table.head(len(grid))
+    table = pd.DataFrame({"model": spec.model, "x": x[:, 0].numpy()})
+    for name, (values, truth) in curves.items():
+        table[name] = values.numpy() - (0 if name == "prox" else values.min().item())
+        if spec.sigma is not None:
+            table[f"{name}_true"] = truth(x, spec.sigma)[:, 0].numpy()
+    return table.assign(residual=inversion.residual.numpy()).head(len(grid))
 
 
 def main() -> None:

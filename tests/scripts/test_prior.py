@@ -28,7 +28,7 @@ def test_prior_at_the_centres_of_larger_images(
     run: Callable[..., None], model: Callable[..., Path], data: Path, tmp_path: Path
 ) -> None:
     path = model(**NETWORK)
-    run("mnist_prior", "--spec", SPEC, "--model", path, "--data", data, *outputs(tmp_path))
+    run("prior", "--spec", SPEC, "--model", path, "--data", data, *outputs(tmp_path))
     prior, arrays = pd.read_csv(tmp_path / "prior.csv"), np.load(tmp_path / "prior.npz")
     assert list(prior) == list(tables.PRIORS)
     assert prior[["level", "image"]].to_numpy().tolist() == [[0, 0], [0, 1], [0.05, 0], [0.05, 1]]
@@ -70,12 +70,12 @@ def test_what_has_no_prior_is_refused(
     message: str,
 ) -> None:
     arguments = ["--spec", SPEC | change, "--model", model(**network), "--data", data, *outputs(tmp_path)]
-    assert re.search(message, refused("mnist_prior", *arguments))
+    assert re.search(message, refused("prior", *arguments))
     assert not (tmp_path / "prior.csv").exists()
 
 
 def test_the_settings_know_all_methods_and_perturbations(run: Callable[..., None]) -> None:
-    from mnist_prior import PriorSpec  # `run` puts the scripts on the path
+    from prior import PriorSpec  # `run` puts the scripts on the path
 
     fields = PriorSpec.model_fields
     assert get_args(fields["method"].annotation) == METHODS

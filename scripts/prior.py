@@ -5,13 +5,13 @@ arrays perturbed, x, inverse, y = f^{-1}(x), mapped_back, f(y), and residual, in
 than the network's input are cut to their centres.
 
 example:
-  python scripts/mnist_prior.py --model results/demo/models/mnist/model.pt --data data/prepared/mnist
+  python scripts/prior.py --model results/demo/models/mnist/model.pt --data data/prepared/mnist
       --spec '{"model": "mnist", "perturbation": "gaussian", "levels": [0, 0.1], "images": 100, "seed": 0,
       "method": "newton_cg", "tolerance": 1e-6, "max_iterations": 200}' --output gaussian.csv --arrays gaussian.npz
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -29,15 +29,13 @@ from lpn.perturb import PERTURBATIONS
 from lpn.prior import invert, regulariser
 from lpn.settings import Settings
 
-LARGEST_RESIDUAL = 1e-3  # of an inversion that gives an exact prior
-
 
 class PriorSpec(Settings):
     """One evaluation of a prior."""
 
     model: str = Field(description="name of the model, for the column model")
     perturbation: Literal["gaussian", "blur", "convex"] = Field(description="gaussian, blur or convex")
-    levels: Annotated[list[float], Field(min_length=1)] = Field(description="levels of the perturbation, all different")
+    levels: list[float] = Field(min_length=1, description="levels of the perturbation, all different")
     images: PositiveInt = Field(description="number of test images, the first ones")
     seed: int = Field(description="seed of the Gaussian noise")
     method: Literal["newton_cg", "cvx_cg", "cvx_gd", "ls"] = Field("newton_cg", description="method of inversion")
@@ -53,19 +51,18 @@ class PriorSpec(Settings):
 
 
 def clean_images(path: Path, model: LPN, count: int) -> np.ndarray:
-    """Return the first `count` images that the model can take, (count, C, H, W) in [0, 1], float64."""
+    """Return the first `count` images, cut to the model's input, (count, C, H, W) in [0, 1], float64."""
     images = read_images(path, 0, count)
     channels, side = model.input_shape[0], model.input_shape[-1]
+    assert side is not None  # LPNs have a size
     if images.shape[1] != channels:
         raise UserError(
             f"{path} holds images of {images.shape[1]} channels, but the model needs {channels}. "
             "Give the data set that it was trained on."
         )
-    values = images / 255.0 if images.dtype == np.uint8 else images.astype(np.float64)
-    if side is None:
-        return values
     with as_user_errors(f"{path}: "):
-        return centre(torch.from_numpy(values), side).numpy()
+        cut = centre(torch.from_numpy(images), side).numpy()
+    return cut / 255.0 if cut.dtype == np.uint8 else cut.astype(np.float64)
 
 
 def main() -> None:
@@ -85,44 +82,34 @@ def main() -> None:
         raise UserError(f"{args.model} is no learned proximal network of images, so it has no prior. Give another model.pt.")
     clean = clean_images(args.data / "test.npy", model, spec.images)
 
-    rows: list[pd.DataFrame] = []
-    arrays: list[dict[str, np.ndarray]] = []
+    tables: list[pd.DataFrame] = []
+    arrays: list[list[np.ndarray]] = []
     shift: torch.Tensor | float = 0.0
     for level in tqdm(spec.levels, desc=spec.perturbation, unit="level"):
         x = torch.from_numpy(PERTURBATIONS[spec.perturbation](clean, level, spec.seed)).to(device)
         inversion = invert(model, x, spec.method, spec.tolerance, spec.max_iterations, start=x + shift)
         shift = inversion.y - x  # the next level's is similar: a quarter fewer products with the Jacobian
         worst = inversion.residual.max().item()
-        if not worst <= LARGEST_RESIDUAL:
+        if not worst <= 1e-3:
             raise UserError(
                 f"the inversion of {args.model} at {spec.perturbation} level {level:g} stopped at a relative residual of "
                 f"{worst:.2g}, too much for an exact prior. Raise 'max_iterations', or use the method newton_cg."
             )
         with torch.no_grad():
-            values = {
-                "perturbed": x,
-                "inverse": inversion.y,
-                "mapped_back": model(inversion.y),
-                "residual": inversion.residual,
-            }
-        arrays.append({name: value.cpu().numpy() for name, value in values.items()})
-        rows.append(
-            pd.DataFrame(
-                {
-                    "model": spec.model,
-                    "perturbation": spec.perturbation,
-                    "level": level,
-                    "image": range(len(clean)),
-                    "regulariser": regulariser(model, x, inversion.y).cpu().numpy(),
-                    "residual": arrays[-1]["residual"],
-                }
-            )
-        )
-    stacked: dict[str, Any] = {name: np.stack([part[name] for part in arrays]) for name in arrays[0]}
+            values = (x, inversion.y, model(inversion.y), inversion.residual)
+        arrays.append([value.cpu().numpy() for value in values])
+        table = pd.DataFrame({"level": level, "image": range(len(clean))})
+        table["regulariser"] = regulariser(model, x, inversion.y).cpu().numpy()
+        tables.append(table.assign(residual=arrays[-1][-1]))
+    prior = pd.concat(tables)
+    prior.insert(0, "model", spec.model)
+    prior.insert(1, "perturbation", spec.perturbation)
+    names = ("perturbed", "inverse", "mapped_back", "residual")
+    stacked: dict[str, Any] = dict(zip(names, map(np.stack, zip(*arrays, strict=True)), strict=True))
     with atomic_path(args.arrays, suffix=".npz") as temporary:
         np.savez_compressed(temporary, **stacked)
     with atomic_path(args.output) as temporary:
-        pd.concat(rows).to_csv(temporary, index=False, float_format="%.9g")
+        prior.to_csv(temporary, index=False, float_format="%.9g")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,113 @@
+"""A training from its settings and files: what trains, and what comes out."""
+
+import csv
+import io
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from lpn.checkpoints import load_model, read_checkpoint, save_model
+from lpn.compute import describe_device, use_bf16
+from lpn.data import DataSet
+from lpn.files import checksum, read_array, write_json, write_text
+from lpn.images import load_images
+from lpn.networks import Network, build_network
+from lpn.seeds import stream_seed
+from lpn.settings import Choice, Component, files, parts
+from lpn.training.batches import image_batches
+from lpn.training.schedule import make_schedule
+from lpn.training.settings import TrainingSettings
+from lpn.training.shard import Shard
+from lpn.training.trainer import Trainer
+from lpn.training.validation import make_validation
+
+
+class TrainSpec(TrainingSettings):
+    """The settings of a training, with the data set if its samples are drawn."""
+
+    dataset: Annotated[DataSet, Choice("dataset")] | None = Field(
+        default=None, description="the data set, if its samples are drawn (laplace); images are in a folder of their own"
+    )
+
+    @model_validator(mode="after")
+    def _draws_samples(self) -> Self:
+        if self.dataset and self.dataset.prepared:
+            raise ValueError(f"dataset '{self.dataset.name}' has prepared images; give their folder instead")
+        return self
+
+
+def make_batches(spec: TrainSpec, data: Path | None, device: torch.device, shard: Shard) -> Callable[[int], Tensor]:
+    """Return step -> this process's shard of a clean batch."""
+    if data is None:
+        assert spec.dataset is not None
+        spec.check_images(spec.dataset.channels, None)
+        return spec.dataset.batches(spec.batch_size, spec.seed, device, shard)
+    images = load_images(data / "train.npy")
+    spec.check_images(images.shape[1], [(*images.shape[2:], len(images))])
+    patch = None if images.shape[1:] == spec.sample_shape else spec.sample_shape[-1]
+    options = {"crops": spec.crops, "augment": spec.augment, "shard": shard}
+    return image_batches(images, spec.batch_size, spec.seed, device, patch=patch, **options)
+
+
+def make_trainer(spec: TrainSpec, data: Path | None, init: Path | None, device: torch.device, shard: Shard) -> Trainer:
+    """Return the trainer: the network, with the weights of `init` if given, its data and its schedule.
+
+    `data` is the folder of prepared images, None if the settings have a data set. Raises ValueError if they do not fit.
+    """
+    torch.manual_seed(stream_seed(spec.seed, "initialisation"))
+    model = build_network(spec.network)
+    if init:
+        model.load_state_dict(load_model(init, spec.network).state_dict())
+    return Trainer(
+        model.to(device),
+        make_batches(spec, data, device, shard),
+        make_schedule(spec.phases, math.prod(spec.sample_shape)),
+        sigma=spec.sigma,
+        seed=spec.seed,
+        clip=spec.clip_noisy,
+        weight_decay=spec.weight_decay,
+        bf16=spec.precision == "bf16" and use_bf16(device),
+        compile=spec.compile,
+        first_step=read_checkpoint(init)["iteration"] if init else 0,
+        shard=shard,
+    )
+
+
+def validation_of(
+    data: Path | None, count: int, spec: TrainSpec, device: torch.device
+) -> Callable[[Network], dict[str, float]] | None:
+    """Return model -> PSNR and SSIM on the first validation images of a folder; None if there are none."""
+    if data is None:
+        return None
+    with suppress(ValueError):  # load_images says what is wrong
+        if not len(read_array(data / "validation.npy", mmap_mode="r")):
+            return None
+    return make_validation(load_images(data / "validation.npy")[:count], spec, device)
+
+
+def checksums(spec: TrainSpec, data: Path | None, init: Path | None) -> dict[str, str]:
+    """Return the checksums of the files that decide the training: data, weights, plug-ins and files of the settings."""
+    plug_ins = {part.name.rpartition(":")[0] for part in parts(spec) if isinstance(part, Component)} - {""}
+    named = {name: name for name in [*files(spec), *plug_ins]} | {"data": data and data / "train.npy", "init": init}
+    return {key: checksum(file) for key, file in named.items() if file}
+
+
+def write_results(trainer: Trainer, output: Path, log: Path) -> None:
+    """Write the model, what made it beside it, and the log as CSV: step, loss, learning rate and validation."""
+    last = ["lr", "loss", "validation_psnr", "validation_ssim"]
+    names = ["step", "loss_name", "gamma", *(name for record in trainer.records for name in record)]
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, [*dict.fromkeys(name for name in names if name not in last), *last], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(trainer.records)
+    write_text(log, buffer.getvalue())
+    made_with = {"precision": "bf16" if trainer.bf16 else "fp32", **describe_device(trainer.device)}
+    write_json(output.with_name("made_with.json"), made_with)
+    iteration = trainer.first_step + trainer.step_count
+    save_model(output, trainer.model, iteration, trainer.optimizer.state_dict(), trainer.records[-1]["loss"])

@@ -1,0 +1,222 @@
+"""What the documents say is so: links, commands, files, configurations and code."""
+
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+from conftest import BUNDLED, golden_network
+from ruamel.yaml import YAML
+
+from lpn.checkpoints import save_model
+
+from .conftest import ROOT
+
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("config/*.md"))]
+BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#([^)\s]+))?\)")
+COMMAND = re.compile(r"(?:^|`)(snakemake [^`#\n]*)", re.MULTILINE)
+CODE = re.compile(r"`([^`\n]+)`")
+PLACES = ("config", "docs", "lpn", "scripts", "tests", "workflow")  # the folders of the repository
+MADE = ("data/", "results/", "logs/", "photos/", "prepared/", "kernels/", "figures/", "tables/")  # by a run, or the reader's
+
+
+def names(paths: list[Path]) -> list[str]:
+    """Return paths relative to the repository."""
+    return [path.relative_to(ROOT).as_posix() for path in paths]
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    """Return the blocks of a language in a document."""
+    return [textwrap.dedent(text) for _, found, text in BLOCK.findall(path.read_text("utf-8")) if found == language]
+
+
+def anchors(path: Path) -> set[str]:
+    """Return the anchors of a document's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=names(DOCUMENTS))
+def test_links_lead_somewhere(path: Path) -> None:
+    for target, anchor in LINK.findall(path.read_text("utf-8")):
+        if "://" not in target:
+            file = path.parent / target
+            assert file.exists(), target
+            assert not anchor or anchor in anchors(file), f"{target}#{anchor}"
+
+
+def test_documents_are_reached_from_the_readme() -> None:
+    reached, pending = set[Path](), [ROOT / "README.md"]
+    while pending:
+        path = pending.pop()
+        if path not in reached and path.suffix == ".md":
+            reached.add(path)
+            pending += [(path.parent / target).resolve() for target, _ in LINK.findall(path.read_text("utf-8"))]
+    assert {*ROOT.glob("docs/*.md")} <= reached
+
+
+def test_targets_of_commands_are_no_configurations() -> None:
+    """Snakemake regards everything after --configfile up to the next option as configurations."""
+    commands = [command for path in DOCUMENTS for command in COMMAND.findall(path.read_text("utf-8"))]
+    assert len(commands) > 5
+    for command in commands:
+        for files in re.findall(r"--configfile ((?:[^-\s]\S*\s*)*)", command):
+            assert all(file.endswith(".yaml") for file in files.split()), command
+
+
+RUNS = [
+    (path, text)
+    for path in DOCUMENTS
+    for text in blocks(path, "yaml")
+    if re.search(r"^run:", text, re.MULTILINE) and re.search(r"^make:", text, re.MULTILINE)
+]
+
+
+@pytest.mark.parametrize(("path", "text"), RUNS, ids=names([path for path, _ in RUNS]))
+def test_configurations_are_accepted(path: Path, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import check
+
+    monkeypatch.setenv("LPN_DATA", str(tmp_path))
+    for split in ("train", "validation", "test"):
+        (tmp_path / "photos" / split).mkdir(parents=True)
+    (tmp_path / "mine.yaml").write_text(text)
+    complete = check.complete([tmp_path / "mine.yaml"], {})["config"]
+    assert complete["data"]["photos"] == {"name": "folder", "path": f"{tmp_path}/photos", "side": 256, "grey": False}
+    assert [model["data"] for model in complete["models"].values()] == ["photos"]
+    (experiment,) = complete["experiments"].values()
+    assert experiment["methods"].keys() == {"observation", "lpn"}
+    assert experiment["methods"]["lpn"]["prox"]["model"] in complete["models"]
+
+
+def test_whole_configurations_are_shown() -> None:
+    assert {path.name for path, _ in RUNS} == {"README.md", "configuration.md"}
+
+
+def test_an_own_experiment_is_short() -> None:
+    (text,) = (text for path, text in RUNS if path.name == "README.md")
+    lines = text.splitlines()
+    assert len(lines) <= 14
+    assert lines[-1].startswith("make:")
+    assert len([line for line in lines[:-1] if line.strip()]) <= 12
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=names(DOCUMENTS))
+def test_blocks_are_valid(path: Path) -> None:
+    for text in blocks(path, "yaml"):
+        assert YAML(typ="safe", pure=True).load(text) is not None
+    for text in blocks(path, "python"):
+        compile(text, str(path), "exec")
+
+
+def missing(word: str) -> str | None:
+    """Return a path, or a part of the package, that a word in backticks names and that does not exist; else None."""
+    word = word.rstrip("/.,:")
+    if re.search(r"[<>*$~|{}]|://|FILE|\.\.\.", word) or f"{word}/".startswith(MADE):
+        return None
+    if word.partition("/")[0] in PLACES and "/" in word:
+        return None if (ROOT / word).exists() else word
+    if re.fullmatch(r"lpn(\.\w+)+", word):
+        parts = word.split(".")
+        ends = [
+            end for end in range(len(parts), 1, -1) if ROOT.joinpath(*parts[:end]).is_dir() or module(parts[:end]).is_file()
+        ]
+        whole = bool(ends) and (ends[0] == len(parts) or defines(parts[: ends[0]], parts[ends[0]]))
+        return None if whole else word
+    return None
+
+
+def module(parts: list[str]) -> Path:
+    """Return the file of a module."""
+    return ROOT.joinpath(*parts).with_suffix(".py")
+
+
+def defines(parts: list[str], name: str) -> bool:
+    """Return whether a module, or a package, has a name."""
+    file = module(parts) if module(parts).is_file() else ROOT.joinpath(*parts, "__init__.py")
+    return re.search(rf"\b{name}\b", file.read_text("utf-8")) is not None
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=names(DOCUMENTS))
+def test_files_that_documents_name_exist(path: Path) -> None:
+    text = path.read_text("utf-8")
+    if path.name == "CHANGELOG.md":
+        text = text.partition("### How to rewrite")[0]  # the table after it has old names
+    inline = CODE.findall(BLOCK.sub("", text))
+    fenced = [block for language in ("", "sh", "python") for block in blocks(path, language)]
+    words = [word.strip("\"'()`,;:") for code in inline + fenced for word in re.split(r"[\s=]+", code)]
+    assert not [word for word in words if missing(word)]
+
+
+def test_the_layout_of_the_repository_is_as_shown() -> None:
+    """Files and folders that CONTRIBUTING.md names without their place are somewhere in the folders of the repository."""
+    there = {f"{part.name}/" if part.is_dir() else part.name for place in PLACES for part in (ROOT / place).rglob("*")}
+    there |= {part.name for part in ROOT.iterdir()}
+    (layout,) = blocks(ROOT / "CONTRIBUTING.md", "")
+    words = re.findall(r"(?<![\w/])\w+(?:\.(?:py|yaml)|/)(?=[\s,;:()])", layout)
+    assert len(words) > 20
+    assert {*words} <= there | {f"{place}/" for place in PLACES}
+
+
+def test_words_that_name_files() -> None:
+    assert missing("scripts/no_such_script.py") == "scripts/no_such_script.py"
+    assert missing("lpn.prior.no_such_name") == "lpn.prior.no_such_name"
+    assert missing("lpn.nothing") == "lpn.nothing"
+    assert missing("scripts/train.py") is missing("lpn.prior.regulariser") is missing("results/<run>/x") is None
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=names(DOCUMENTS))
+def test_targets_of_make_exist(path: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    for target in re.findall(r"(?:^|`)make ([a-z][a-z-]*)", path.read_text("utf-8"), re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_scripts_are_run_with_options_that_they_have() -> None:
+    """Every option of `python scripts/....py` in a document stands in that script or in what all command lines share."""
+    shared = (ROOT / "scripts/_cli.py").read_text("utf-8")
+    for path in DOCUMENTS:
+        for script, rest in re.findall(r"python (scripts/\w+\.py)([^`\n]*)", path.read_text("utf-8")):
+            code = (ROOT / script).read_text("utf-8") + shared
+            for option in re.findall(r"--[a-z-]+", rest):
+                assert option == "--help" or f'"{option}"' in code, f"{script} {option}"
+
+
+def test_rules_that_documents_name_exist() -> None:
+    rules = {
+        name
+        for file in [ROOT / "workflow/Snakefile", *ROOT.glob("workflow/rules/*.smk")]
+        for name in re.findall(r"^rule (\w+):", file.read_text("utf-8"), re.MULTILINE)
+    }
+    for path in DOCUMENTS:
+        text = path.read_text("utf-8")
+        named = re.findall(r"--(?:set-threads|set-resources|forcerun) (\w+)", text)
+        named += re.findall(r"^  (\w+): \{(?:slurm_partition|mem_mb|gpu)", text, re.MULTILINE)
+        assert {*named} <= rules, path.name
+
+
+def test_the_data_folders_of_the_page_are_those_of_the_code() -> None:
+    """The first column of the table of own copies names built-in data sets."""
+    from lpn.settings import names as components
+
+    table = (ROOT / "docs/configuration.md").read_text("utf-8").partition("| data set | files |")[2]
+    named = re.findall(r"`(\w+)`", " ".join(row.split("|")[1] for row in table.splitlines()[2:] if row.startswith("|")))
+    assert named
+    assert {*named} <= {*components("dataset")}
+
+
+def test_the_code_of_the_readme_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With another model of digits in the place of the demo's."""
+    (code,) = blocks(ROOT / "README.md", "python")
+    folder = tmp_path / "results/demo/models/mnist_small"
+    folder.mkdir(parents=True)
+    model = golden_network(BUNDLED / "net_mnist_h8.npz")
+    save_model(folder / "model.pt", model, 0, {}, 0.0)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert printed.startswith("tensor([")
+    assert printed.count(",") >= 4
+    assert "nan" not in printed
