@@ -25,10 +25,10 @@ EIGENVALUE_TOLERANCE = 1e-9
 class CertificateSettings(Settings):
     """How a network is certified, see `certify`."""
 
-    points: int = Field(ge=2, description="number of data points at which the network is examined")
-    lanczos_steps: PositiveInt = Field(description="Lanczos steps for the smallest eigenvalue of the Jacobian")
-    inversion_tolerance: PositiveFloat = Field(description="largest relative inversion residual that passes")
-    seed: NonNegativeInt = Field(description="seed of the random vectors")
+    points: int = Field(default=16, ge=2, description="number of data points at which the network is examined")
+    lanczos_steps: PositiveInt = Field(default=40, description="Lanczos steps for the smallest eigenvalue of the Jacobian")
+    inversion_tolerance: PositiveFloat = Field(default=1e-3, description="largest relative inversion residual that passes")
+    seed: NonNegativeInt = Field(default=0, description="seed of the random vectors")
 
 
 @dataclass(frozen=True)

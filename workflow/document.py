@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import schema
 
+from lpn.certificate import CertificateSettings
 from lpn.experiment import Method
 from lpn.files import write_text
 from lpn.settings import Settings, component, describe, names
@@ -35,7 +36,7 @@ SECTIONS: dict[str, type[Settings]] = {
     "`priors.<name>`": schema.Priors,
     "`inversion` of priors": schema.Inversion,
     "`perturbations` of priors": schema.Perturbation,
-    "`certificate`": schema.Certificate,
+    "`certificate`": CertificateSettings,
     "`experiments.<name>`": schema.Experiment,
     "`tuning` of an experiment": schema.Tuning,
     "`methods.<name>`": Method,

@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from lpn.certificate import CertificateSettings
 from lpn.data import DataSet
 from lpn.experiment import Method, Scores
 from lpn.networks import NetworkSettings
@@ -66,15 +67,6 @@ def _model(model: Any) -> Model | Imported:
 
 
 AnyModel = Annotated[Model | Imported, PlainValidator(_model, json_schema_input_type=Model | Imported)]
-
-
-class Certificate(Settings):
-    """How each learned proximal network is certified as a proximal operator."""
-
-    points: int = Field(default=16, ge=2, description="data points at which the Jacobian is examined")
-    lanczos_steps: PositiveInt = Field(default=40, description="Lanczos steps for the smallest eigenvalue")
-    inversion_tolerance: PositiveFloat = Field(default=1e-3, description="largest relative inversion residual that passes")
-    seed: NonNegativeInt = Field(default=0, description="seed of the random vectors")
 
 
 class Grid(Settings):
@@ -186,7 +178,7 @@ class Config(Settings):
     mirrors: list[str] = Field(
         default=[], description="URLs or folders that hold the official files, tried before the official sources"
     )
-    certificate: Certificate = Field(default=Certificate(), description="how learned proximal networks are certified")
+    certificate: CertificateSettings = Field(default=CertificateSettings(), description="how networks are certified")
     data: dict[Name, Annotated[DataSet, Choice("dataset")]] = Field(default={}, description="data sets, by name")
     models: dict[Name, SerializeAsAny[AnyModel]] = Field(default={}, description="networks, by name")
     methods: dict[Name, Method] = Field(default={}, description="methods that experiments share, by name")

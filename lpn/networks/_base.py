@@ -65,8 +65,12 @@ def build_network(settings: NetworkSettings | dict[str, Any]) -> Network:
     if isinstance(settings, dict):
         settings = network_settings(settings)
     try:
-        return settings.build()
+        network = settings.build()
     except Exception as error:
         if place := blame(settings, error):
             raise ValueError(f"{place}{type(error).__name__}: {error}") from error
         raise
+    if not isinstance(network, Network):
+        raise ValueError(f"{settings.name}: `build` must return a Network, not {type(network).__name__}")
+    network.config = settings.model_dump()  # what makes it again, whatever a plug-in gave
+    return network

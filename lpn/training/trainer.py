@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from lpn.checkpoints import load_state
+from lpn.errors import UserError
 from lpn.networks import Network
 from lpn.seeds import torch_generator
 from lpn.training.schedule import Stage, stage_at
@@ -89,7 +90,11 @@ class Trainer:
         noisy = torch.add(clean, noise[self.shard.of(size)], alpha=self.sigma)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             output = self.f(noisy.clamp_(0, 1) if self.clip else noisy)
+        if output.shape != clean.shape:
+            raise UserError(f"the network returns {tuple(output.shape)} for samples {tuple(clean.shape)}; keep the shape.")
         loss = stage.loss(output.to(clean.dtype) - clean)
+        if loss.dim():
+            raise UserError(f"the loss '{stage.phase.loss.name}' returns {tuple(loss.shape)}: it must return a scalar.")
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()

@@ -21,7 +21,7 @@ from lpn.training.schedule import make_schedule
 from lpn.training.settings import Phase
 from lpn.training.trainer import Trainer
 
-from .conftest import LAPLACIAN, TINY, Project
+from .conftest import LAPLACIAN, TINY, Project, kill_tree
 
 CONFIGURATION = Path("/etc/slurm")  # Slurm does not pass SLURM_CONF on to its jobs
 NEEDED = ("munged", "slurmctld", "slurmd", "sbatch")
@@ -96,7 +96,10 @@ def slurm(tmp_path: Path) -> Iterator[None]:
         daemons.append(subprocess.Popen(["slurmctld", "-D"], stderr=subprocess.DEVNULL))
         daemons.append(subprocess.Popen(["slurmd", "-D"], stderr=subprocess.DEVNULL))
         wait_until(lambda: "idle" in output("sinfo", "--noheader", "--format=%T"), 30)
-        yield
+        try:
+            yield
+        finally:
+            subprocess.run(["scancel", "--full", "--signal=KILL", "--user=root"], check=False)
     finally:
         for daemon in reversed(daemons):
             daemon.terminate()
@@ -145,14 +148,14 @@ def test_killed_and_overdue_jobs_go_on(slurm: None, project: Project) -> None:
     with (project.folder / "run.log").open("w") as run_log:
         run = subprocess.Popen(command, cwd=project.folder, env=project.environment(), stdout=run_log, stderr=run_log)
         try:
-            wait_until(lambda: run.poll() is not None or progress(log), 120)
+            wait_until(lambda: run.poll() is not None or progress(log), 400)
             job = slurm_job("laplacian_pm")
             assert job, "the training does not run"
             subprocess.run(["scancel", job], check=True)
             assert run.wait(840) == 0, (project.folder / "run.log").read_text()[-5000:]
         finally:
-            run.terminate()
-            run.wait(60)
+            if run.poll() is None:
+                kill_tree(run)
     results = project.folder / "results/tiny"
     for name in ("figures/laplacian_compact.pdf", "tables/laplacian.csv", "tables/mnist.csv", "tables/deblurring.csv"):
         assert (results / name).stat().st_size > 100, name
