@@ -46,8 +46,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         # EINVAL: in a cut file torch seeks to before its start
         if isinstance(error, OSError) and error.errno != errno.EINVAL:
             raise
-        text = f"{path} is truncated or corrupt ({type(error).__name__}). Delete it and train or download it again."
-        raise UserError(text) from error
+        raise UserError(
+            f"{path} is truncated or corrupt ({type(error).__name__}). Delete it and train or download it again."
+        ) from error
     if not isinstance(checkpoint, dict) or not set(KEYS) <= set(checkpoint):
         raise UserError(f"{path} is not a checkpoint: it must hold the keys {', '.join(KEYS)}.")
     state = checkpoint["model_state_dict"]

@@ -43,16 +43,18 @@ Point = dict[str, Number]  # settings of a method by their paths, e.g. {"solver.
 class Method(Settings):
     """How images are reconstructed: by a solver with a denoiser. Without them it is the observed image that is shown."""
 
-    title: str = Field("", description="name in tables and figures")
-    solver: Annotated[Solver, Choice("solver")] | None = Field(None, description="the algorithm")
-    prox: Annotated[Denoiser, Choice("prox")] | None = Field(None, description="the denoiser")
-    scale: PositiveFloat | None = Field(None, description="s in the data term s ||A x - y||^2")
-    iterations: PositiveInt | None = Field(None, description="number of iterations, the most with 'stop'")
+    title: str = Field(default="", description="name in tables and figures")
+    solver: Annotated[Solver, Choice("solver")] | None = Field(default=None, description="the algorithm")
+    prox: Annotated[Denoiser, Choice("prox")] | None = Field(default=None, description="the denoiser")
+    scale: PositiveFloat | None = Field(default=None, description="s in the data term s ||A x - y||^2")
+    iterations: PositiveInt | None = Field(default=None, description="number of iterations, the most with 'stop'")
     stop: PositiveFloat | None = Field(
-        None, description="ends once both residuals of every image are at most this times their largest"
+        default=None, description="ends once both residuals of every image are at most this times their largest"
     )
     tune: dict[str, Annotated[list[Number], Field(min_length=1)]] | None = Field(
-        None, description="values to search, by the path of the setting, e.g. {prox.weight: [0.1, 0.2]}", min_length=1
+        default=None,
+        description="values to search, by the path of the setting, e.g. {prox.weight: [0.1, 0.2]}",
+        min_length=1,
     )
 
     @model_validator(mode="after")
@@ -112,8 +114,8 @@ class Scores(Settings):
     """How reconstructions are compared with the truth."""
 
     clip: bool = Field(description="whether images are clipped to [0, 1] first")
-    border: NonNegativeInt = Field(0, description="pixels at each side that don't count")
-    channelwise: bool = Field(False, description="whether the PSNR is the mean of the PSNRs of the channels")
+    border: NonNegativeInt = Field(default=0, description="pixels at each side that don't count")
+    channelwise: bool = Field(default=False, description="whether the PSNR is the mean of the PSNRs of the channels")
 
     def clipped(self, images: Tensor) -> Tensor:
         """Return images, clipped to [0, 1] if the settings say so."""

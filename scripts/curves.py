@@ -29,7 +29,8 @@ class CurveSpec(Settings):
     high: float = Field(description="end of the grid")
     points: PositiveInt = Field(description="number of points of the grid")
     sigma: PositiveFloat | None = Field(
-        None, description="adds the truth: standard deviation of the noise in training, if samples have the Laplace density"
+        default=None,
+        description="adds the truth: standard deviation of the noise in training, if samples have the Laplace density",
     )
 
     @model_validator(mode="after")

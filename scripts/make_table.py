@@ -56,7 +56,7 @@ class Curves(Table):
     """A row for each scalar model: its distance from the truth. The files are those of scripts/curves.py."""
 
     shown: PositiveFloat = Field(description="errors are those on |x| up to this")
-    at: float = Field(3.4, description="where to give the regulariser")
+    at: float = Field(default=3.4, description="where to give the regulariser")
 
     def make(self, files: list[Path], label: str) -> pd.DataFrame:
         return tables.curves(tables.read_tables(files, tables.CURVES), self.shown, self.at)
@@ -83,7 +83,7 @@ class Reconstructions(Table):
     """A row for each experiment and method: PSNR and SSIM. The files are those of scripts/reconstruct.py, --images."""
 
     experiments: dict[str, Experiment] = Field(description="title, data, operator, noise, titles of methods, of each")
-    published: File | None = Field(None, description="YAML file of published results")
+    published: File | None = Field(default=None, description="YAML file of published results")
 
     def make(self, files: list[Path], label: str) -> pd.DataFrame:
         published = read_spec(self.published, Published) if self.published else Published()

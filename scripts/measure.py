@@ -27,7 +27,9 @@ class MeasureSpec(Settings):
     split: Literal["train", "validation", "test"] = Field(description="the part of the data set")
     first: NonNegativeInt = Field(description="number of the first image")
     images: PositiveInt = Field(description="how many images; they must have the same size")
-    crop: PositiveInt | None = Field(None, description="side of the centre squares that are used, in pixels; null: all")
+    crop: PositiveInt | None = Field(
+        default=None, description="side of the centre squares that are used, in pixels; null: all"
+    )
     operator: Annotated[OperatorSettings, Choice("operator")] = Field(description="the operator A")
     noise: NonNegativeFloat = Field(description="standard deviation of the noise, of images in [0, 1]")
     seed: int = Field(description="seed of the noise and of random operators")

@@ -38,9 +38,9 @@ class PriorSpec(Settings):
     levels: list[float] = Field(min_length=1, description="levels of the perturbation, all different")
     images: PositiveInt = Field(description="number of test images, the first ones")
     seed: int = Field(description="seed of the Gaussian noise")
-    method: Literal["newton_cg", "cvx_cg", "cvx_gd", "ls"] = Field("newton_cg", description="method of inversion")
-    tolerance: PositiveFloat = Field(1e-6, description="tolerance on the relative residual of the inversion")
-    max_iterations: PositiveInt = Field(1000, description="largest number of iterations of the inversion")
+    method: Literal["newton_cg", "cvx_cg", "cvx_gd", "ls"] = Field(default="newton_cg", description="method of inversion")
+    tolerance: PositiveFloat = Field(default=1e-6, description="tolerance on the relative residual of the inversion")
+    max_iterations: PositiveInt = Field(default=1000, description="largest number of iterations of the inversion")
 
     @field_validator("levels")
     @classmethod

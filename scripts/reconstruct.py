@@ -29,9 +29,9 @@ from lpn.tuning import Chosen
 class ReconstructSpec(MethodSpec):
     """A reconstruction; the names and the number are those in its tables."""
 
-    experiment: str = Field("", description="name of the experiment, a column of the tables")
-    method_name: str = Field("", description="name of the method, the column 'method' of the tables")
-    first: NonNegativeInt = Field(0, description="number of the first image")
+    experiment: str = Field(default="", description="name of the experiment, a column of the tables")
+    method_name: str = Field(default="", description="name of the method, the column 'method' of the tables")
+    first: NonNegativeInt = Field(default=0, description="number of the first image")
 
 
 def main() -> None:

@@ -193,7 +193,7 @@ class TimedProblem(Problem):
 
 
 INVERSE = {  # operator, noise, scale, rho and iterations as in the paper, except the 20 of compressed sensing
-    "deblurring": (BlurSettings(sigma=1.0), 0.02, 0.5, 0.1, 20),
+    "deblurring": (BlurSettings.model_validate({"sigma": 1.0}), 0.02, 0.5, 0.1, 20),
     "tomography": (TomographySettings(angles=200, detectors=400), 2.0, 1e-4, 0.05, 15),
     "compressed_sensing": (CompressedSensingSettings(measurements=16384), 1e-3, 1.0, 0.05, 20),
 }

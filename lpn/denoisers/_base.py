@@ -15,7 +15,7 @@ class Denoiser(Component):
     """A denoiser with its settings: a callable on float32 images (N, C, H, W)."""
 
     kind: ClassVar[str] = "prox"
-    clip: bool = Field(False, description="whether the output is clipped to [0, 1]")
+    clip: bool = Field(default=False, description="whether the output is clipped to [0, 1]")
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Raise ValueError if images of shape (C, H, W) can't be denoised, or an optional package is missing."""

@@ -65,12 +65,16 @@ class Learned(Denoiser):
 
     model: str = Field(description="the trained model")
     average: Average = Field(
-        "uniform", description="LPNs: average over patches, uniform (is a prox) or by_count (as published; is none)"
+        default="uniform", description="LPNs: average over patches, uniform (is a prox) or by_count (as published; is none)"
     )
-    stride: PositiveInt | None = Field(None, description="LPNs: distance between patches in pixels; none: half a patch")
-    strength: float = Field(1.0, gt=0, le=1, description="LPNs f: g of the denoiser g f + (1 - g) id, a prox of weaker R")
+    stride: PositiveInt | None = Field(
+        default=None, description="LPNs: distance between patches in pixels; none: half a patch"
+    )
+    strength: float = Field(
+        default=1.0, gt=0, le=1, description="LPNs f: g of the denoiser g f + (1 - g) id, a prox of weaker R"
+    )
     precision: Literal["fp32", "bf16"] = Field(
-        "fp32", description="other networks: arithmetic of the convolutions, bf16 if the processor is faster in it"
+        default="fp32", description="other networks: arithmetic of the convolutions, bf16 if the processor is faster in it"
     )
 
     def check_network(self, network: NetworkSettings, shape: tuple[int, ...]) -> None:

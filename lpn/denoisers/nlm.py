@@ -17,8 +17,8 @@ class NLM(Denoiser):
     """
 
     sigma: PositiveFloat = Field(description="standard deviation of the noise, of images in [0, 1]")
-    patch: PositiveInt = Field(4, description="side of the patches that are compared, in pixels")
-    window: int = Field(15, ge=3, description="side of the window that is searched for similar patches, in pixels")
+    patch: PositiveInt = Field(default=4, description="side of the patches that are compared, in pixels")
+    window: int = Field(default=15, ge=3, description="side of the window that is searched for similar patches, in pixels")
 
     def __call__(self, v: Tensor) -> Tensor:
         from skimage.restoration import denoise_nl_means

@@ -15,7 +15,7 @@ class TV(Denoiser):
     """
 
     weight: PositiveFloat = Field(description="weight of the total variation")
-    iterations: PositiveInt = Field(100, description="most inner iterations")
+    iterations: PositiveInt = Field(default=100, description="most inner iterations")
 
     def __call__(self, v: Tensor) -> Tensor:
         from skimage.restoration import denoise_tv_chambolle

@@ -17,9 +17,9 @@ class Wavelet(Denoiser):
     """
 
     weight: NonNegativeFloat = Field(description="weight of the norm of the details")
-    family: str = Field("db4", description="orthogonal wavelet of PyWavelets, such as haar, db4 or sym8")
+    family: str = Field(default="db4", description="orthogonal wavelet of PyWavelets, such as haar, db4 or sym8")
     levels: PositiveInt | None = Field(
-        None, description="levels of the transform, 2^levels must divide the sides; none: as many as do, up to 4"
+        default=None, description="levels of the transform, 2^levels must divide the sides; none: as many as do, up to 4"
     )
 
     @field_validator("family")

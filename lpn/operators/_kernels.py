@@ -105,11 +105,12 @@ class KernelSettings(OperatorSettings):
     blur: ClassVar[type]  # the operator, made of a kernel and the shape of the images
     by_sigma_alone: ClassVar[bool] = False  # whether sigma without a kernel is one, too
     kernel: Annotated[File, WrapValidator(lambda value, file: value if value in NAMES else file(value))] | None = Field(
-        None, description="gaussian, box, or an .npy or .npz file of kernels; blur: none for the LPN paper's Gaussian"
+        default=None,
+        description="gaussian, box, or an .npy or .npz file of kernels; blur: none for the LPN paper's Gaussian",
     )
-    sigma: PositiveFloat | None = Field(None, description="standard deviation of a Gaussian kernel, in pixels")
-    side: PositiveInt | None = Field(None, description="side of a gaussian or box kernel, in pixels; odd")
-    number: NonNegativeInt = Field(0, description="which kernel of a file of several, from 0")
+    sigma: PositiveFloat | None = Field(default=None, description="standard deviation of a Gaussian kernel, in pixels")
+    side: PositiveInt | None = Field(default=None, description="side of a gaussian or box kernel, in pixels; odd")
+    number: NonNegativeInt = Field(default=0, description="which kernel of a file of several, from 0")
 
     @model_validator(mode="after")
     def _names_a_kernel(self) -> Self:

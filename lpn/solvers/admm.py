@@ -24,9 +24,9 @@ class ADMM(Solver):
 
     rho: PositiveFloat = Field(description="penalty, the weight of the regulariser")
     order: Literal["123", "132", "213", "231", "312", "321"] = Field(
-        "132", description="order of the steps 1 (x), 2 (z) and 3 (u)"
+        default="132", description="order of the steps 1 (x), 2 (z) and 3 (u)"
     )
-    box: bool = Field(False, description="whether the images are also held in [0, 1], by a split of its own")
+    box: bool = Field(default=False, description="whether the images are also held in [0, 1], by a split of its own")
 
     def iterates(self, problem: Problem, prox: Prox, x: Tensor) -> Iterator[Iterate]:
         splits = 2 if self.box else 1

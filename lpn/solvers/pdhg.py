@@ -27,10 +27,12 @@ class PDHG(Solver):
     K x in dF*(q)  (after Goldstein et al. 2015, section 2).
     """
 
-    step: PositiveFloat | None = Field(None, description="step t, below 1 / (dual_step ||K||^2); by default .99 times that")
-    dual_step: PositiveFloat = Field(1.0, description="dual step sigma")
-    tv: NonNegativeFloat = Field(0.0, description="weight of the anisotropic total variation")
-    relaxation: float = Field(1.0, ge=0, le=1, description="theta, how far the images are extrapolated")
+    step: PositiveFloat | None = Field(
+        default=None, description="step t, below 1 / (dual_step ||K||^2); by default .99 times that"
+    )
+    dual_step: PositiveFloat = Field(default=1.0, description="dual step sigma")
+    tv: NonNegativeFloat = Field(default=0.0, description="weight of the anisotropic total variation")
+    relaxation: float = Field(default=1.0, ge=0, le=1, description="theta, how far the images are extrapolated")
 
     def check(self, norm: float | None, scale: float) -> None:
         """Raise ValueError unless  t sigma ||K||^2 < 1,  as far as the norm is known."""

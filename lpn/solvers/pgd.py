@@ -18,8 +18,10 @@ class PGD(Solver):
         x = box(u),    z = prox(2 x - u - t grad s ||A x - y||^2),    u = u + z - x
     """
 
-    step: PositiveFloat | None = Field(None, description="step t, below 1 / (2 scale ||A||^2); by default .99 times that")
-    box: bool = Field(False, description="whether the images are also held in [0, 1], by three-operator splitting")
+    step: PositiveFloat | None = Field(
+        default=None, description="step t, below 1 / (2 scale ||A||^2); by default .99 times that"
+    )
+    box: bool = Field(default=False, description="whether the images are also held in [0, 1], by three-operator splitting")
 
     def check(self, norm: float | None, scale: float) -> None:
         """Raise ValueError unless  t < 1 / (2 s ||A||^2),  as far as the norm is known."""

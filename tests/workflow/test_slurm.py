@@ -135,6 +135,7 @@ def progress(log: Path) -> bool:
     return log.exists() and re.search(r" [1-9]\d*/\d+ \[", log.read_text()) is not None
 
 
+@pytest.mark.timeout(2400)
 def test_killed_and_overdue_jobs_go_on(slurm: None, project: Project) -> None:
     config = copy.deepcopy(TINY)
     logging = {"logging": {"every": 50}}
@@ -152,7 +153,7 @@ def test_killed_and_overdue_jobs_go_on(slurm: None, project: Project) -> None:
             job = slurm_job("laplacian_pm")
             assert job, "the training does not run"
             subprocess.run(["scancel", job], check=True)
-            assert run.wait(840) == 0, (project.folder / "run.log").read_text()[-5000:]
+            assert run.wait(1800) == 0, (project.folder / "run.log").read_text()[-5000:]
         finally:
             if run.poll() is None:
                 kill_tree(run)
