@@ -74,7 +74,7 @@ archive: $(READY) ## the finished run that CONFIG names in one file that describ
 	python scripts/archive.py results/$(RUN) --logs logs/$(RUN) --output results/$(RUN).zip
 	python results/$(RUN).zip
 
-lock: $(READY) ## write requirements.lock anew from pyproject.toml
+lock: $(READY) ## write requirements.lock again from pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-header --no-annotate pyproject.toml --output-file requirements.lock
 
 clean: ## remove the results and logs of the demo; data/ and other runs stay

@@ -7,7 +7,7 @@ Writes into FOLDER: provenance.json (all of it), provenance.md (the same in shor
 every job), config.yaml (the complete configuration), requirements.lock, and changes.patch (uncommitted changes of the code).
 
 example:
-  python scripts/provenance.py --config config.yaml --data data/prepared/mnist/*.npy --logs logs/demo
+  python scripts/provenance.py --config config.yaml --data data/prepared/mnist-*/*.npy --logs logs/demo
       --output results/demo/provenance
 """
 
@@ -92,7 +92,7 @@ def summary(record: dict[str, Any], jobs: pd.DataFrame) -> str:
         "recorded": record["recorded"],
         "Python": f"{record['python']} on {record['platform']}",
         "machines": "; ".join(record["machines"]),
-        "packages of jobs": "; ".join(f"{text} ({count} logs)" for text, count in record["job_packages"].items()),
+        "packages of jobs": "; ".join(f"{text} (jobs: {count})" for text, count in record["job_packages"].items()),
         "jobs": f"{len(jobs)}: {jobs['seconds'].sum() / 3600:.2f} hours in all, {jobs['max_rss_mb'].max():.0f} MB at most",
     }
     costliest = jobs.sort_values("seconds", ascending=False).head(20)

@@ -57,5 +57,6 @@ def test_versions_of_packages_are_counted_by_jobs(project: Project) -> None:
     assert found["job_packages"] == {"torch 1.0, numpy 1.9": 1, "torch 2.0, numpy 1.9": 2}
     assert {"one", "two"} < set(found["machines"])  # and the machine that writes the record
     assert (
-        "torch 1.0, numpy 1.9 (1 logs); torch 2.0, numpy 1.9 (2 logs)" in (project.folder / "out/provenance.md").read_text()
+        "torch 1.0, numpy 1.9 (jobs: 1); torch 2.0, numpy 1.9 (jobs: 2)"
+        in (project.folder / "out/provenance.md").read_text()
     )

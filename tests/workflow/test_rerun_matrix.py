@@ -45,7 +45,6 @@ MEASURE = {
     f"Measuring {part} of deblur, part {i}" for part, i in (("test images", 0), ("test images", 1), ("validation images", 0))
 }
 TUNE = {*(f"Tuning tv for deblur, row {i} of the grid" for i in range(2)), "Choosing the parameters of tv for deblur"}
-PREPARE = {f"Preparing the data set {prepared(name)}" for name in ("celeba", "mnist", "photographs")}
 
 
 def reconstruct(*methods: str) -> set[str]:
@@ -172,8 +171,8 @@ EDITS = {
     ),
     "plug-in": (replace("config/median.py", "(1, 1, self.size", "(1, 1, 1 * self.size"), reconstruct("plug_in") | SHOWN),
     "data set": (
-        replace("lpn/data/celeba.py", "slice(100, 120)", "slice(100, 100 + 20)"),
-        {f"Preparing the data set {prepared('celeba')}", TRAIN["faces"]} | OF_FACES | MEASURE | TUNE | RECONSTRUCT,
+        replace("lpn/data/photographs.py", "std() > 20", "std() > 2 * 10"),
+        {f"Preparing the data set {prepared('photographs')}", TRAIN["dncnn"]} | reconstruct("dncnn") | SHOWN,
     ),
     "perturbation": (replace("lpn/perturb.py", "(0, 0, level, level)", "[0, 0, level, level]"), PRIOR_RESULTS),
     "notebook": (notebook_cell, VIOLIN),
