@@ -116,7 +116,7 @@ EDITS = {
     "word of an error": (replace("lpn/errors.py", "no space left", "no room left"), set()),
     "word of a damaged file": (replace("lpn/checkpoints.py", "truncated or", "cut off or"), set()),
     "help of an option": (replace("scripts/_cli.py", "CPU threads", "threads of the CPU"), set()),
-    "meaning of a setting": (replace("lpn/operators/blur.py", 'description="', 'description="new: '), set()),
+    "meaning of a setting": (replace("lpn/solvers/admm.py", '"penalty', '"the penalty'), set()),
     "new operator": (
         new_file(
             "lpn/operators/mine.py", "from lpn.operators import OperatorSettings\n\n\nclass Mine(OperatorSettings): ...\n"
