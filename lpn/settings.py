@@ -159,10 +159,11 @@ def _line(error: BaseException, file: Path) -> str:
 
 def plug_in_fault(error: BaseException) -> str | None:
     """Return an error that arose in a file of the user's, with the file and the line; None for other errors."""
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if frame.filename in _PLUG_INS:
-            return f"{frame.filename}, line {frame.lineno}: {type(error).__name__}: {error}"
-    return str(error) if isinstance(error, NotImplementedError) and _PLUG_INS else None
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, NotImplementedError) and _PLUG_INS:
+        return f"a class of {' or '.join(_PLUG_INS)} lacks `{frames[-1].name}`, which {frames[-1].filename} describes"
+    own = [f"{frame.filename}, line {frame.lineno}" for frame in frames if frame.filename in _PLUG_INS]
+    return f"{own[-1]}: {type(error).__name__}: {error}" if own else None
 
 
 def blame(settings: Component, error: Exception) -> str:
