@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML
 
 CONDA_NAMES = {"pytorch": "torch"}
-CONDA_ONLY = {"python"}
+CONDA_ONLY = {"python", "nodejs"}
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 

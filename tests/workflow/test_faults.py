@@ -48,9 +48,9 @@ def test_missing_data_say_what_to_place_where(project: Project) -> None:
     shutil.rmtree(project.folder / MNIST)
     project.write_config(TINY | {"mirrors": ["nowhere"]})
     module = project.folder / "lpn/data/mnist.py"
-    online = "datasets.MNIST.mirrors"
+    online = "*datasets.MNIST.mirrors, NPM"
     assert online in module.read_text()
-    module.write_text(module.read_text().replace(online, f"{online}[:0]"))
+    module.write_text(module.read_text().replace(online, "*datasets.MNIST.mirrors[:0]"))
     run = project.snakemake(f"{MNIST}/train.npy", check=False)
     assert run.returncode
     assert "Place train-images-idx3-ubyte.gz (or mnist.npy) in data/mnist" in run.stdout + run.stderr
