@@ -132,8 +132,13 @@ def priors(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _ours(value: CurveValue | PriorValue, table: pd.DataFrame) -> float:
-    """Return our value of a published one; NaN if the table, of curves or priors, does not cover it."""
+    """Return our value of a published one; NaN if the table, of curves or priors, does not cover it.
+
+    A prior may be that of another network than the published one, e.g. of a reduced one: then it is the table's first.
+    """
     found = table.loc[table["model"] == value.model]
+    if isinstance(value, PriorValue) and found.empty:
+        found = table.loc[table["model"] == table["model"].iloc[0]]
     if isinstance(value, PriorValue) and "perturbation" in found:
         shifted = shifted_prior(found.loc[found["perturbation"] == value.perturbation])
         return float(shifted.reindex(index=[value.image], columns=[value.level]).iloc[0, 0])

@@ -161,7 +161,8 @@ class Artifacts:
         for name, curves in self.config["curves"].items():
             files += self.layout.curves(name, curve_models({**curves, "others": []}))
         for name, priors in self.config["priors"].items():
-            files += self.prior_files(name, [priors["model"]])
+            if self.config["data"][self.plan.models[priors["model"]]["data"]]["name"] == "mnist":  # as the published ones
+                files += self.prior_files(name, [priors["model"]])
         published = Artifact("published", "published", "run", files, {"published": PUBLISHED}, (Path(PUBLISHED),))
         tables = {"certificates": Artifact("certificates", "certificates", "run", certificates, {})} if certificates else {}
         return tables | ({"published": published} if files else {})
