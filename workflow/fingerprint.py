@@ -144,6 +144,7 @@ def components(settings: Any) -> set[Path]:
     return found
 
 
+@cache
 def component_file(kind: str, name: str) -> Path:
     """Return the file of a component: a built-in one, or FILE.py:CLASS."""
     path, colon, _ = name.rpartition(":")
