@@ -295,7 +295,7 @@ def assert_provenance(folder: Path, jobs: int) -> None:
     assert record["git"] == {"commit": None, "dirty": False}  # the copy is no repository
     assert record["packages"]["torch"] == importlib.metadata.version("torch")
     assert record["seeds"]["models.laplacian_l2.seed"] == 1
-    assert record["config"] == YAML(typ="safe").load(folder / "config.yaml")
+    assert record["config"] == YAML(typ="safe", pure=True).load(folder / "config.yaml")
     assert {name: record["config"][name] for name in ("run", "label", "make")} == {
         name: TINY[name] for name in ("run", "label", "make")
     }
