@@ -8,6 +8,7 @@ from configuration import replace_text
 from plan import Plan, curve_models
 
 PUBLISHED = "config/published.yaml"
+CATEGORIES = {"curves": "Scalar networks", "priors": "Learned priors", "experiments": "Inverse problems"}  # of the report
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class Artifact:
     files: list[Path]
     settings: dict[str, Any]
     more: tuple[Path, ...] = ()
+
+    @property
+    def category(self) -> str:
+        """Its section of the report, in words."""
+        return CATEGORIES[self.section]
 
 
 class Artifacts:

@@ -93,6 +93,7 @@ def _module_name(path: Path) -> str | None:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@cache
 def _imports(path: Path) -> tuple[set[str], set[Path]]:
     """Return the package's modules, and the files beside it, that a file imports."""
     modules, neighbours = set(), set()
@@ -108,12 +109,17 @@ def _imports(path: Path) -> tuple[set[str], set[Path]]:
     return modules, neighbours
 
 
+@cache
+def _upstream(module: str) -> set[str]:
+    """Return all modules of the package that a module imports, directly or not."""
+    return _graph().find_upstream_modules(module)
+
+
 def _with_parents(module: str) -> set[str]:
     parts = module.split(".")
     return {".".join(parts[:end]) for end in range(1, len(parts) + 1)}
 
 
-@cache
 def code_files(*entries: Path) -> tuple[Path, ...]:
     """Return every file that running `entries` (scripts, notebooks, modules, plug-ins) can execute, sorted."""
     pending, others, modules = list(entries), set[Path](), {PACKAGE}
@@ -126,9 +132,9 @@ def code_files(*entries: Path) -> tuple[Path, ...]:
             imported, neighbours = _imports(path)
             pending += neighbours
             modules |= imported
-    upstream = modules | {name for module in modules for name in _graph().find_upstream_modules(module)}
+    upstream = modules.union(*map(_upstream, modules))
     packages = {parent for module in upstream for parent in _with_parents(module)}
-    packages |= {name for module in packages for name in _graph().find_upstream_modules(module)}
+    packages |= packages.union(*map(_upstream, packages))
     return tuple(sorted(others | {_module_path(module) for module in packages}))
 
 

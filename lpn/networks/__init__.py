@@ -3,8 +3,7 @@
 A new one is a file with a class of settings (`NetworkSettings`), whose `build` returns a `Network`.
 """
 
-from lpn.networks._base import Network, NetworkSettings, build_network, network_settings
-from lpn.networks._icnn import LPN
+from lpn.networks._base import LPN, Network, NetworkSettings, build_network, network_settings
 
 BASE = NetworkSettings
 

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, ClassVar
 
+import torch
 from pydantic import TypeAdapter
-from torch import nn
+from torch import Tensor, nn
 
 from lpn.settings import Choice, Component, blame
 
@@ -25,11 +26,47 @@ class Network(nn.Module):
         """Restore the constraints on the weights, if there are any, after a step of the optimiser."""
 
 
+class LPN(Network):
+    """A learned proximal network: f = grad psi, with psi convex as long as its constrained weights are >= 0.
+
+    Networks of this class are certified, inverted and evaluated; a construction of psi is a class below this one.
+
+    Attributes:
+        alpha: psi is 2 alpha strongly convex.
+    """
+
+    alpha: float
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return f(x) = grad psi(x), the proximal operator of the learned prior, for (N, *input_shape).
+
+        Raises ValueError if the shape of x does not fit.
+        """
+        return self.prox_and_potential(x)[0]
+
+    def prox_and_potential(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return f(x), of the shape of x, and psi(x) as (N,), for (N, *input_shape)."""
+        raise NotImplementedError
+
+    def potential(self, x: Tensor) -> Tensor:
+        """Return psi(x) as (N,), for (N, *input_shape)."""
+        return self.prox_and_potential(x)[1]
+
+    def constrained_weights(self) -> list[Tensor]:
+        """Return the weights that must be >= 0 for psi to be convex."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def project(self) -> None:
+        """Project the constrained weights onto >= 0."""
+        torch._foreach_clamp_min_(self.constrained_weights(), 0.0)  # pyright: ignore[reportPrivateImportUsage]
+
+
 class NetworkSettings(Component):
     """Settings of a network, which `build` makes.
 
     Attributes:
-        is_lpn: whether it is a learned proximal network, the gradient of a convex potential (`lpn.networks.LPN`).
+        is_lpn: whether it is a learned proximal network, an `LPN`.
         multiple: the sides of images must be multiples of this.
         compiles: whether `torch.compile` can compile it.
     """

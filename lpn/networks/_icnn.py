@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lpn.networks._base import Network, NetworkSettings
+from lpn.networks._base import LPN, NetworkSettings
 
 Layer = nn.Linear | nn.Conv2d
 
@@ -66,7 +66,7 @@ def _bilinear_matrix(size: int, to: int) -> Tensor:
     return F.interpolate(torch.eye(size)[:, None], size=to, mode="linear", align_corners=False)[:, 0].T.contiguous()
 
 
-class LPN(Network):
+class IcnnLPN(LPN):
     """The proximal operator f(x) = grad psi(x) of a learned function, with psi(x) = ICNN(x) + alpha ||x||^2.
 
     The ICNN is the chain  z_0 = lin_0 x,  z_i = lin_i act(z_{i-1}) + res_{i-1} resize_i(x),  psi = z_K, with
@@ -96,17 +96,12 @@ class LPN(Network):
     def extra_repr(self) -> str:
         return f"input_shape={self.input_shape}, beta={self.beta}, alpha={self.alpha}"
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return f(x) = grad psi(x), the proximal operator of the learned prior, for (N, *input_shape).
+    def prox_and_potential(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return f(x) and psi(x), which comes at no cost: its chain is the first half of the gradient's.
 
         The gradient is written out by the chain rule instead of calling autograd inside autograd, so training is an
         ordinary first-order graph: it runs under `no_grad`, in bfloat16 autocast and through `torch.compile`.
-        Raises ValueError if the shape of x does not fit.
         """
-        return self.prox_and_potential(x)[0]
-
-    def prox_and_potential(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return f(x) and psi(x), which comes at no cost: its chain is the first half of the gradient's."""
         resized = self._resized(x)
         z, shapes, slopes = self._chain(x, resized)
         potential = z[:, 0] + self.alpha * x.flatten(1).square().sum(1)
@@ -150,11 +145,6 @@ class LPN(Network):
     def constrained_weights(self) -> list[Tensor]:
         """Return the weights that must be >= 0 for psi to be convex: all of the main chain but the first layer's."""
         return [layer.weight for layer in self.lin[1:]]
-
-    @torch.no_grad()
-    def project(self) -> None:
-        """Project the constrained weights onto >= 0."""
-        torch._foreach_clamp_min_(self.constrained_weights(), 0.0)  # pyright: ignore[reportPrivateImportUsage]
 
     def _resized(self, x: Tensor) -> list[Tensor]:
         """Return the input of each skip."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lpn.networks._icnn import LPN
+from lpn.networks._icnn import IcnnLPN
 
 
 def _negative_softplus(z: Tensor) -> tuple[Tensor, Tensor]:
@@ -92,7 +92,7 @@ class _ScalarProx(torch.autograd.Function):
         return None, None, first_gradient, last_gradient, v.sum().view(1, 1), *gradients
 
 
-class ScalarLPN(LPN):
+class ScalarLPN(IcnnLPN):
     """An LPN of one variable, whose training step is written by hand."""
 
     def forward(self, x: Tensor) -> Tensor:

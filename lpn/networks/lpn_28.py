@@ -5,8 +5,8 @@ from typing import ClassVar
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import nn
 
-from lpn.networks._base import NetworkSettings
-from lpn.networks._icnn import LPN, Layer, initialise
+from lpn.networks._base import LPN, NetworkSettings
+from lpn.networks._icnn import IcnnLPN, Layer, initialise
 
 
 class Lpn28(NetworkSettings):
@@ -31,4 +31,4 @@ class Lpn28(NetworkSettings):
         res: list[Layer] = [nn.Conv2d(channels, hidden, 3, stride, 1) for stride in strides]
         res += [nn.Linear(49 * channels, 64)]
         initialise(lin)
-        return LPN(self, lin, res, [28, 14, 14, 7], self.beta, self.alpha)
+        return IcnnLPN(self, lin, res, [28, 14, 14, 7], self.beta, self.alpha)

@@ -5,8 +5,8 @@ from typing import ClassVar
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import nn
 
-from lpn.networks._base import NetworkSettings
-from lpn.networks._icnn import LPN, Layer, initialise
+from lpn.networks._base import LPN, NetworkSettings
+from lpn.networks._icnn import IcnnLPN, Layer, initialise
 
 
 class LpnPatch(NetworkSettings):
@@ -36,4 +36,4 @@ class LpnPatch(NetworkSettings):
         res += [nn.Conv2d(channels, 64, size // 8)]
         initialise(lin)
         sizes = [size, size // 2, size // 2, size // 4, size // 4, size // 8]
-        return LPN(self, lin, res, sizes, self.beta, self.alpha)
+        return IcnnLPN(self, lin, res, sizes, self.beta, self.alpha)

@@ -5,8 +5,8 @@ from typing import ClassVar
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import nn
 
-from lpn.networks._base import NetworkSettings
-from lpn.networks._icnn import LPN, Layer
+from lpn.networks._base import LPN, NetworkSettings
+from lpn.networks._icnn import Layer
 from lpn.networks._scalar import ScalarLPN
 
 

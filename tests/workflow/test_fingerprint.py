@@ -158,7 +158,7 @@ def test_fingerprints_differ_by_what_settings_choose(tmp_path: Path) -> None:
     marks = []
     for text in ("x = 1\n", "x = 1  # the same\n", "x = 2\n"):
         plug_in.write_text(text)
-        for cached in (meaning, code_files, fingerprint._digest):
+        for cached in (meaning, fingerprint._imports, fingerprint._digest):
             cached.cache_clear()
         marks.append(of(f"{plug_in}:Mine"))
     assert marks[0] == marks[1] != marks[2]

@@ -129,9 +129,9 @@ EDITS = {
     "unused method": (setting("methods", "unused", value=TINY["methods"]["tv"] | {"title": "Unused"}), set()),
     "data source": (setting("mirrors", value=["elsewhere"]), set()),  # of data that the run did not prepare itself
     # code
-    "what all LPNs share": (  # the training loop and the denoisers import it
+    "what all LPNs share": (
         replace("lpn/networks/_icnn.py", "self.lin[1:]]", "list(self.lin)[1:]]"),
-        {*TRAIN.values()} | CERTIFICATES | RESULTS | TUNE | RECONSTRUCT | SHOWN,
+        {TRAIN[name] for name in LPNS} | CERTIFICATES | RESULTS | reconstruct("lpn") | SHOWN,
     ),
     "one network": (
         replace("lpn/networks/dncnn.py", "F.relu(layer(z))", "layer(z).relu()"),
@@ -373,7 +373,7 @@ def test_second_run_does_nothing(finished: Project) -> None:
 def test_report_is_made(finished: Project) -> None:
     finished.snakemake("--report", "report.html")
     report = (finished.folder / "report.html").read_text()
-    for word in ("Laplacian", "MNIST", "Inverse problems", "Tables", "tiny test run"):
+    for word in ("Scalar networks", "Learned priors", "Inverse problems", "Tables", "tiny test run"):
         assert word in report
 
 

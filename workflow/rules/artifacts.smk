@@ -8,14 +8,14 @@ rule figure:
         png=report(
             OUT / "figures/{figure}.png",
             caption="../report/figure.rst",
-            category=lambda wildcards: ARTIFACTS.figures[wildcards.figure].section,
+            category=lambda wildcards: ARTIFACTS.figures[wildcards.figure].category,
             subcategory=lambda wildcards: ARTIFACTS.figures[wildcards.figure].name,
             labels={"figure": "{figure}", "format": "picture"},
         ),
         html=report(
             OUT / "figures/{figure}.html",
             caption="../report/notebook.rst",
-            category=lambda wildcards: ARTIFACTS.figures[wildcards.figure].section,
+            category=lambda wildcards: ARTIFACTS.figures[wildcards.figure].category,
             subcategory=lambda wildcards: ARTIFACTS.figures[wildcards.figure].name,
             labels={"figure": "{figure}", "format": "notebook"},
         ),
