@@ -4,7 +4,8 @@ CORES ?= $(shell $(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)) if 
 # resource of `make demo`: on a machine without a GPU, as many training jobs as cores at a time
 GPUS ?= $(shell nvidia-smi -L 2> /dev/null | grep -c ^GPU | sed 's/^0$$/$(CORES)/')
 CONFIG ?= config/demo.yaml
-RUN = $(shell sed -n "s/^run: *['\"]\{0,1\}\([A-Za-z0-9_.-]*\).*/\1/p" $(CONFIG))
+# sets the shell's variable run to the name of the run that CONFIG, one or more files, defines
+NAME_RUN = run=$$(python workflow/configuration.py $(CONFIG))
 KILLS ?= 30
 SNAKEMAKE = snakemake --cores $(CORES) --configfile $(CONFIG)
 READY = .venv/ready
@@ -12,7 +13,7 @@ READY = .venv/ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export UV_HTTP_TIMEOUT = 300
 
-.PHONY: help demo paper test test-faults test-slurm slurm-packages lint format docs-settings bench report archive lock clean
+.PHONY: help demo paper test test-faults test-slurm slurm-packages lint format docs-settings bench report verify archive lock clean
 
 help: ## what each target gives
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -27,7 +28,7 @@ $(READY): requirements.lock pyproject.toml
 
 demo: $(READY) ## the Laplacian figures at full scale, all else reduced, in results/demo/
 	$(SNAKEMAKE) --resources gpu=$(GPUS)
-	@echo "Figures: results/$(RUN)/figures   tables: results/$(RUN)/tables   'make report' bundles them."
+	@$(NAME_RUN) && echo "Figures: results/$$run/figures   tables: results/$$run/tables   'make report' bundles them."
 
 paper: $(READY) ## the papers' settings, in results/paper/ (a GPU is advised)
 	snakemake --cores $(CORES)
@@ -68,11 +69,13 @@ bench: $(READY) ## speed and memory, ours beside the plain formulation
 	python tests/benchmark.py
 
 report: $(READY) ## one self-contained HTML page of the run that CONFIG names (config/demo.yaml)
-	$(SNAKEMAKE) --report results/$(RUN)/report.html
+	$(NAME_RUN) && $(SNAKEMAKE) --report results/$$run/report.html
+
+verify: $(READY) ## whether the run that CONFIG names has the bytes, code, settings and data of its record
+	python scripts/verify_run.py --configfile $(CONFIG)
 
 archive: $(READY) ## the finished run that CONFIG names in one file that describes and verifies itself, results/<run>.zip
-	python scripts/archive.py results/$(RUN) --logs logs/$(RUN) --output results/$(RUN).zip
-	python results/$(RUN).zip
+	$(NAME_RUN) && python scripts/archive.py results/$$run --logs logs/$$run --output results/$$run.zip && python results/$$run.zip
 
 lock: $(READY) ## write requirements.lock again from pyproject.toml
 	uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-header --no-annotate pyproject.toml --output-file requirements.lock

@@ -14,6 +14,8 @@ from typing import IO, Any
 
 import numpy as np
 
+WRITTEN: set[Path] = set()  # what this process wrote by `atomic_path`
+
 
 @contextmanager
 def atomic_path(path: str | Path, suffix: str = "") -> Iterator[Path]:
@@ -35,6 +37,7 @@ def atomic_path(path: str | Path, suffix: str = "") -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
+        WRITTEN.add(path)
     except OSError as error:
         error.filename = str(path)
         raise

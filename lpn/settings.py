@@ -181,12 +181,8 @@ def _resolved(path: str) -> str:
     return text.removeprefix(here)
 
 
-def _as_path(value: Any) -> Any:
-    return _resolved(value) if isinstance(value, str) else value
-
-
 class NamedFile(str):
-    """The path of a file that settings name: jobs depend on its content."""
+    """The path of a file or a folder that settings name: jobs depend on its content."""
 
     __slots__ = ()
 
@@ -198,7 +194,7 @@ def as_file(value: Any) -> Any:
 
 # paths; relative ones start at the file that they were read from
 File = Annotated[str, BeforeValidator(as_file), AfterValidator(NamedFile)]
-Folder = Annotated[str, BeforeValidator(_as_path)]
+Folder = File  # jobs depend on all files in it
 
 
 class Choice:

@@ -1,15 +1,17 @@
-"""What all command lines share. torch is imported only by `log_machine` and `setup_compute`: most scripts do without."""
+"""What all command lines share. torch is imported only by `setup_compute`: most scripts do without."""
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from lpn.errors import UserError
+from lpn.errors import UserError, run_cli
+from lpn.files import WRITTEN
+from lpn.record import START, machine, record
 from lpn.settings import Located, Settings, describe, sentences
 
 if TYPE_CHECKING:
@@ -17,7 +19,12 @@ if TYPE_CHECKING:
 
 Spec = TypeVar("Spec", bound=BaseModel)
 
-MACHINE, PACKAGES = "machine: ", "packages: "  # begin the lines of a log that name the machine and the packages of the job
+
+def run_job(main: Callable[[], None]) -> None:
+    """Run a script's `main` as `run_cli` does, and end the log with the record of what it used and wrote."""
+    run_cli(main)
+    if WRITTEN:
+        print(START + json.dumps(record()), flush=True)
 
 
 def parser(doc: str | None, spec: type[Settings] | None = None) -> argparse.ArgumentParser:
@@ -47,19 +54,11 @@ def as_user_errors(place: str = "") -> Iterator[None]:
         raise UserError(f"{place}{str(error).rstrip('.')}.") from error
 
 
-def log_machine() -> None:
-    """Print the machine and the versions of torch and NumPy, for the log of the job."""
-    from lpn.compute import describe_machine, describe_packages
-
-    print(MACHINE + describe_machine())
-    print(PACKAGES + describe_packages("torch", "numpy"), flush=True)
-
-
 def setup_compute(threads: int, device: str) -> "torch.device":
     """Log the machine, set up arithmetic (`lpn.compute.setup_compute`) and return the device."""
     from lpn import compute
 
-    log_machine()
+    print(f"machine: {machine()}", flush=True)
     with as_user_errors("--device: "):
         return compute.setup_compute(threads, device)
 

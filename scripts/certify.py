@@ -11,12 +11,12 @@ example:
 from pathlib import Path
 
 import torch
-from _cli import add_device, add_threads, as_user_errors, parser, read_spec, setup_compute
+from _cli import add_device, add_threads, as_user_errors, parser, read_spec, run_job, setup_compute
 from pydantic import Field
 
 from lpn.certificate import CertificateSettings, certify
 from lpn.checkpoints import load_model
-from lpn.errors import UserError, run_cli
+from lpn.errors import UserError
 from lpn.files import write_json
 from lpn.images import centre, load_images, to_tensor
 from lpn.networks import LPN
@@ -73,4 +73,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_cli(main)
+    run_job(main)

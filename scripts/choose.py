@@ -6,10 +6,10 @@ example:
 
 from pathlib import Path
 
-from _cli import as_user_errors, parser
+from _cli import as_user_errors, parser, run_job
 from pydantic import TypeAdapter, ValidationError
 
-from lpn.errors import UserError, run_cli
+from lpn.errors import UserError
 from lpn.files import write_json
 from lpn.tuning import Score, choose
 
@@ -33,4 +33,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_cli(main)
+    run_job(main)

@@ -9,12 +9,12 @@ example:
 
 import pandas as pd
 import torch
-from _cli import log_machine, parser, read_spec
+from _cli import parser, read_spec, run_job
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from lpn import laplacian
 from lpn.checkpoints import load_model
-from lpn.errors import UserError, run_cli
+from lpn.errors import UserError
 from lpn.files import atomic_path
 from lpn.networks import LPN
 from lpn.prior import invert, regulariser
@@ -71,7 +71,6 @@ def main() -> None:
     arguments.add_argument("--output", required=True, help="CSV file to write")
     args = arguments.parse_args()
     spec = read_spec(args.spec, CurveSpec)
-    log_machine()
     torch.set_num_threads(1)
     model = load_model(args.model).double()
     if not isinstance(model, LPN) or model.input_shape != (1,):
@@ -82,4 +81,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_cli(main)
+    run_job(main)

@@ -10,11 +10,11 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-from _cli import as_user_errors, parser, read_spec
+from _cli import as_user_errors, parser, read_spec, run_job
 from pydantic import Field
 
 from lpn.checkpoints import load_model, read_checkpoint, save_model
-from lpn.errors import UserError, run_cli
+from lpn.errors import UserError
 from lpn.fetch import fetch_model
 from lpn.networks import NetworkSettings
 from lpn.settings import Choice, Settings
@@ -57,4 +57,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_cli(main)
+    run_job(main)

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from _cli import as_user_errors, parser, read_spec
+from _cli import as_user_errors, parser, read_spec, run_job
 from _lists import read_list
 from pydantic import Field, PositiveFloat
 
 from lpn import tables
-from lpn.errors import UserError, run_cli
+from lpn.errors import UserError
 from lpn.files import write_text
 from lpn.published import Experiment, Published
 from lpn.settings import File, Settings, describe
@@ -141,4 +141,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_cli(main)
+    run_job(main)

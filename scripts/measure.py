@@ -11,10 +11,9 @@ example:
 from pathlib import Path
 from typing import Annotated, Literal
 
-from _cli import add_threads, as_user_errors, parser, read_spec, setup_compute
+from _cli import add_threads, as_user_errors, parser, read_spec, run_job, setup_compute
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
-from lpn.errors import run_cli
 from lpn.images import centre, read_images, to_tensor
 from lpn.measurements import simulate, write_measurement
 from lpn.operators import OperatorSettings, build_operator
@@ -55,4 +54,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_cli(main)
+    run_job(main)

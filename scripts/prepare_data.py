@@ -11,11 +11,11 @@ examples:
 from pathlib import Path
 from typing import Annotated
 
-from _cli import parser, read_spec
+from _cli import parser, read_spec, run_job
 from pydantic import RootModel
 
 from lpn.data import DataSet, Sources
-from lpn.errors import UserError, run_cli
+from lpn.errors import UserError
 from lpn.prepare import prepare
 from lpn.settings import Choice, blame, names
 
@@ -39,4 +39,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_cli(main)
+    run_job(main)

@@ -16,12 +16,12 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import torch
-from _cli import add_device, add_threads, as_user_errors, parser, read_spec, setup_compute
+from _cli import add_device, add_threads, as_user_errors, parser, read_spec, run_job, setup_compute
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 from tqdm import tqdm
 
 from lpn.checkpoints import load_model
-from lpn.errors import UserError, run_cli
+from lpn.errors import UserError
 from lpn.files import atomic_path
 from lpn.images import centre, read_images
 from lpn.networks import LPN
@@ -113,4 +113,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_cli(main)
+    run_job(main)

@@ -15,12 +15,11 @@ example:
 from pathlib import Path
 
 import numpy as np
-from _cli import as_user_errors, read_spec
+from _cli import as_user_errors, read_spec, run_job
 from _specs import MethodSpec, method_parser, read_parts
 from pydantic import Field, NonNegativeInt
 from tqdm import tqdm
 
-from lpn.errors import run_cli
 from lpn.experiment import reconstruct, record, summarise
 from lpn.files import atomic_path
 from lpn.tuning import Chosen
@@ -59,4 +58,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_cli(main)
+    run_job(main)

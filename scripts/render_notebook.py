@@ -12,12 +12,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from _cli import parser, read_spec
+from _cli import parser, read_spec, run_job
 from _lists import read_list
 from pydantic import create_model
 
-from lpn.errors import UserError, run_cli
-from lpn.files import write_text
+from lpn.errors import UserError
+from lpn.files import WRITTEN, write_text
 from lpn.settings import Settings
 
 OWN = ("files", "pdf")  # parameters that are options of this script
@@ -50,6 +50,7 @@ def main() -> None:
     parameters = spec.model_dump(mode="json") | {"files": [*args.files, *read_list(args.list)], "pdf": str(args.pdf)}
     os.environ["SOURCE_DATE_EPOCH"] = "0"  # the same figure is the same file
 
+    import matplotlib  # noqa: F401 - the notebook uses it: the record names its version
     import papermill
     from nbconvert import HTMLExporter
 
@@ -66,7 +67,8 @@ def main() -> None:
         ) from error
     html, _ = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True).from_notebook_node(notebook)
     write_text(args.pdf.with_suffix(".html"), html)
+    WRITTEN.update({args.pdf, args.pdf.with_suffix(".png")})  # by the notebook
 
 
 if __name__ == "__main__":
-    run_cli(main)
+    run_job(main)

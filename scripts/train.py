@@ -14,9 +14,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from _cli import add_device, add_threads, as_user_errors, parser, read_spec, setup_compute
+from _cli import add_device, add_threads, as_user_errors, parser, read_spec, run_job, setup_compute
 
-from lpn.errors import UserError, run_cli
+from lpn.errors import UserError
 from lpn.files import try_lock
 from lpn.training.job import TrainSpec, checksums, make_trainer, validation_of, write_results
 from lpn.training.settings import Logging
@@ -102,4 +102,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_cli(main)
+    run_job(main)

@@ -8,11 +8,10 @@ example:
       "scale": 0.5, "iterations": 20}, "points": [{"solver.rho": 0.1}, {"solver.rho": 0.2}]}'
 """
 
-from _cli import as_user_errors, read_spec
+from _cli import as_user_errors, read_spec, run_job
 from _specs import MethodSpec, method_parser, read_parts
 from pydantic import Field
 
-from lpn.errors import run_cli
 from lpn.experiment import Point
 from lpn.files import write_json
 from lpn.tuning import tune
@@ -36,4 +35,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_cli(main)
+    run_job(main)

@@ -9,12 +9,11 @@ from lpn.compute import (
     M_MMAP_THRESHOLD,
     M_TRIM_THRESHOLD,
     describe_device,
-    describe_machine,
-    describe_packages,
     keep_freed_memory,
     setup_compute,
     use_bf16,
 )
+from lpn.record import USED
 
 FAULTS = """
 import resource, sys, torch
@@ -89,11 +88,8 @@ def test_bf16_is_for_processors_that_are_faster_in_it(monkeypatch: pytest.Monkey
         return use_bf16(torch.device("cpu"))
 
     assert of(amx_bf16=True, cpu_name="Intel")
+    assert USED["precision"] == "bf16"
     assert of(avx512_bf16=True, cpu_name="AMD EPYC")
     assert not of(avx512_bf16=True, cpu_name="Intel")
     assert not of()
-
-
-def test_descriptions() -> None:
-    assert f"{platform.node()}, " in describe_machine()
-    assert describe_packages("torch") == f"torch {torch.__version__.partition('+')[0]}"
+    assert USED["precision"] == "fp32 in place of bf16"

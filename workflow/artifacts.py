@@ -1,10 +1,11 @@
 """Which figures and tables a run has, from which files and with which settings."""
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from configuration import replace_text
+from configuration import CACHE, replace_text
 from plan import Plan, curve_models
 
 PUBLISHED = "config/published.yaml"
@@ -55,14 +56,34 @@ class Artifacts:
         """The CSV files of all tables."""
         return [self.layout.table(name) for name in self.tables]
 
+    @property
+    def results(self) -> list[Path]:
+        """The files that all jobs of the run write, its provenance left out."""
+        layout, files = self.layout, [*self.all_figures, *self.all_tables]
+        files += [path.with_suffix(suffix) for path in self.all_tables for suffix in (".md", ".tex")]
+        files += [path for artifact in self.figures.values() for path in (*artifact.files, *artifact.more)]
+        files += [path for artifact in self.tables.values() for path in artifact.files]
+        for model in self.plan.models:
+            files += layout.model_files(model, trained=model in self.plan.trained)
+        for name, priors in self.config["priors"].items():
+            files += [path.with_suffix(".npz") for path in self.prior_files(name, [priors["model"], *priors["others"]])]
+        for name, experiment in self.plan.experiments.items():
+            files += [layout.measurements(name, "test", part) for part in self.plan.parts(name)]
+            for method, part in itertools.product(experiment["methods"], self.plan.parts(name)):
+                files += [layout.result(name, method, part, suffix) for suffix in (".csv", "_iterations.csv", ".npz")]
+            for method in [method for method in experiment["methods"] if self.plan.chosen_parameters(name, method)]:
+                files += [layout.measurements(name, "validation", 0), layout.chosen(name, method)]
+                files += self.plan.score_files(name, method)
+        return sorted(set(files))
+
     def of_section(self, section: str) -> list[Path]:
         """Return the files of the figures and tables of "curves", "priors" or "experiments"."""
         figures = [path for name, a in self.figures.items() if a.section == section for path in self.layout.figure(name)]
         return figures + [self.layout.table(name) for name, a in self.tables.items() if a.section == section]
 
-    def list_file(self, name: str, files: list[Path], folder: Path) -> Path:
+    def list_file(self, name: str, files: list[Path]) -> Path:
         """Write the paths of files to a list, one a line, and return it: a command line must not grow with their number."""
-        path = folder / f"{name}.txt"
+        path = CACHE / f"{name}.txt"
         text = "".join(f"{file}\n" for file in files)
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             replace_text(path, text)

@@ -49,6 +49,7 @@ def complete(paths: list[Path], overrides: Mapping[str, Any]) -> dict[str, Any]:
     plug_ins = {c.name.rpartition(":")[0] for c in parts(config) if isinstance(c, Component) and ":" in c.name}
     named = {file for name in run["models"] for file in files(config.models[name])}
     named |= {file for name in run["experiments"] for file in files(config.experiments[name])}
+    named |= {file for dataset in data.values() for file in files(dataset)}
     facts = {
         "lpns": [name for name in run["models"] if config.models[name].network.is_lpn],
         "drawn": [name for name, dataset in data.items() if not dataset.prepared],
@@ -56,7 +57,7 @@ def complete(paths: list[Path], overrides: Mapping[str, Any]) -> dict[str, Any]:
         "rows": {
             name: {key: m.rows() for key, m in config.experiments[name].methods.items()} for name in run["experiments"]
         },
-        "files": {name: files(config.experiments[name].operator) for name in run["experiments"]},
+        "named": sorted(named),
     }
     return {"config": dump, "facts": facts, "files": sorted(plug_ins | named)}
 

@@ -22,6 +22,7 @@ from ruamel.yaml.error import YAMLError
 from lpn.settings import KINDS, Located
 
 ROOT = Path(__file__).resolve().parent.parent
+CACHE = Path(".snakemake/lpn")
 LIBRARY = ROOT / "config/paper"
 SECTIONS = ("data", "models", "methods", "experiments", "curves", "priors")  # of named definitions
 MADE = ("curves", "priors", "experiments")  # the sections that `make` names
@@ -196,7 +197,7 @@ def expand(config: Mapping[str, Any]) -> dict[str, Any]:
     return expanded | {"make": made}
 
 
-def resolve(files: Iterable[Path], overrides: Mapping[str, Any], cache: Path) -> dict[str, Any]:
+def resolve(files: Iterable[Path], overrides: Mapping[str, Any], cache: Path = CACHE) -> dict[str, Any]:
     """Return the complete, checked configuration of a run; ends the program with one paragraph where it is faulty.
 
     The result is kept in the folder `cache`, under a key that covers the files, the code, and the files that settings name.
@@ -231,3 +232,7 @@ def replace_text(path: Path, text: str) -> None:
 
 def _state(path: Path) -> list[int] | None:
     return [path.stat().st_size, path.stat().st_mtime_ns] if path.is_file() else None
+
+
+if __name__ == "__main__":  # prints the name of the run that the files define
+    print(resolve([Path(path) for path in sys.argv[1:]], {})["config"]["run"])

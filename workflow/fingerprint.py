@@ -19,6 +19,7 @@ from lpn.settings import KINDS
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "lpn"
+OBSERVERS = {"lpn.record"}  # modules that say how a result was made, and never change it
 MESSAGES = {"print", "warn", "exit", "parser"}  # functions whose arguments are read by people alone
 TEXTS = {"help", "description", "desc", "unit", "title"}  # keyword arguments that are
 
@@ -135,7 +136,7 @@ def code_files(*entries: Path) -> tuple[Path, ...]:
     upstream = modules.union(*map(_upstream, modules))
     packages = {parent for module in upstream for parent in _with_parents(module)}
     packages |= packages.union(*map(_upstream, packages))
-    return tuple(sorted(others | {_module_path(module) for module in packages}))
+    return tuple(sorted(others | {_module_path(module) for module in packages - OBSERVERS}))
 
 
 def components(settings: Any) -> set[Path]:

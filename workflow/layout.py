@@ -56,6 +56,11 @@ class Layout:
         """Return the file of a model."""
         return self.out / "models" / name / "model.pt"
 
+    def model_files(self, name: str, *, trained: bool) -> list[Path]:
+        """Return all files of a model: trained by the run, or imported."""
+        others = ["model_config.json", *(["made_with.json", "training.csv"] if trained else [])]
+        return [self.model(name), *(self.model(name).with_name(other) for other in others)]
+
     def certificate(self, name: str) -> Path:
         """Return the certificate of a model."""
         return self.out / "certificates" / f"{name}.json"

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from contents import Contents
 from fingerprint import component_file, fingerprint
 from layout import Layout, canonical
 
@@ -22,7 +23,7 @@ class Plan:
     """
 
     def __init__(self, config: dict[str, Any], facts: Settings, layout: Layout) -> None:
-        self.config, self.facts, self.layout = config, facts, layout
+        self.config, self.facts, self.layout, self.contents = config, facts, layout, Contents()
         self.models: dict[str, Any] = config["models"]
         self.experiments: dict[str, Any] = {
             name: {**experiment, "methods": self._ordered(experiment["methods"])}
@@ -92,11 +93,6 @@ class Plan:
         """Return where a model comes from, and its architecture."""
         return {key: self.models[model][key] for key in ("source", "network")}
 
-    def import_file(self, model: str) -> list[str]:
-        """Return the file of a model that is given by a path; models of other sources are downloaded by the job."""
-        source = self.models[model]["source"]
-        return [] if "://" in source or source.startswith("drive:") else [source]
-
     def certificate_settings(self, model: str) -> dict[str, Any]:
         """Return the settings of a certificate; scalar networks are examined on the grid of their evaluation."""
         grid = {}
@@ -107,9 +103,13 @@ class Plan:
         return self.config["certificate"] | grid
 
     def code(self, script: str, settings: Any = None, model: str | None = None) -> str:
-        """Return the fingerprint of the code of a job, which may load a model."""
+        """Return the fingerprint of the code of a job, which may load a model, and of the files that its settings name."""
         extra = [component_file("network", self.models[model]["network"]["name"])] if model else []
-        return fingerprint(f"scripts/{script}.py", settings, extra)
+        text = canonical(settings)
+        named = [file for file in self.facts["named"] if canonical(file) in text]
+        if script == "import_model":  # reads the file beside the model
+            named += [str(Path(file).with_name("model_config.json")) for file in named]
+        return fingerprint(f"scripts/{script}.py", settings, extra) + self.contents.of(named)
 
     # Evaluations
 
@@ -139,10 +139,6 @@ class Plan:
         settings = self.experiments[experiment]
         tuning = settings["tuning"]["data"] if split == "validation" else None
         return self.data_files(tuning or settings["data"])
-
-    def operator_files(self, experiment: str) -> list[str]:
-        """Return the files that an experiment's operator reads, e.g. of blur kernels, as far as they exist."""
-        return [file for file in self.facts["files"][experiment] if Path(file).exists()]
 
     def measurement_settings(self, experiment: str, split: str, part: int) -> dict[str, Any]:
         """Return the settings of the measurements of one part of an experiment's images."""

@@ -1,27 +1,26 @@
-"""Which versions of PyTorch and NumPy the jobs of a run used, as their logs say."""
+"""Which versions of PyTorch and NumPy the jobs of a run used, as the records in their logs say."""
 
 import collections
 import importlib.metadata
 from pathlib import Path
 
-PACKAGES = "packages: "  # begins the line of a log that names the versions of a job
+from lpn.record import read_records
+
+PACKAGES = ("torch", "numpy")
 
 
 def installed() -> str:
-    """Return the installed versions, in the words of the logs."""
-    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "numpy"))
+    """Return the installed versions."""
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
 
 
 def versions_of(logs: Path) -> collections.Counter[str]:
-    """Return how many jobs used which versions; jobs that used neither package are not counted."""
-    found: collections.Counter[str] = collections.Counter()
-    for path in sorted(logs.rglob("*.log")):
-        with path.open(encoding="utf-8", errors="replace") as file:
-            for line, _ in zip(file, range(5), strict=False):
-                if line.startswith(PACKAGES):
-                    found[line.removeprefix(PACKAGES).strip()] += 1
-                    break
-    return found
+    """Return how many jobs used which versions; jobs that did not use both packages are not counted."""
+    used = [record["packages"] for record in read_records(logs).values()]
+    both = [versions for versions in used if all(name in versions for name in PACKAGES)]
+    return collections.Counter(
+        ", ".join(f"{name} {versions[name].partition('+')[0]}" for name in PACKAGES) for versions in both
+    )
 
 
 def note_of_other_versions(logs: Path) -> str:

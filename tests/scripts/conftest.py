@@ -13,6 +13,7 @@ import torch
 from conftest import ROOT
 
 from lpn.checkpoints import save_model
+from lpn.files import WRITTEN
 from lpn.networks import build_network
 
 BLUR = {"name": "blur", "sigma": 1.0}
@@ -27,6 +28,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
 
     def run(script: str, *arguments: object) -> None:
+        WRITTEN.clear()
         texts = [json.dumps(a) if isinstance(a, dict) else str(a) for a in arguments]
         monkeypatch.setattr(sys, "argv", [script, *texts])
         runpy.run_path(str(ROOT / f"scripts/{script}.py"), run_name="__main__")

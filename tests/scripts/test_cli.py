@@ -1,3 +1,4 @@
+import json
 import re
 from pathlib import Path
 from types import ModuleType
@@ -8,6 +9,7 @@ from conftest import ROOT
 from pydantic import Field, PositiveInt
 
 from lpn.errors import UserError
+from lpn.files import WRITTEN, write_text
 from lpn.settings import File, Settings
 
 
@@ -74,9 +76,11 @@ def test_help_describes_the_settings(cli: ModuleType, capsys: pytest.CaptureFixt
     assert re.search(r"count: how many \(.*default: 3\)", text)
 
 
-def test_the_log_names_machine_and_packages(cli: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
-    cli.log_machine()
-    machine, packages = capsys.readouterr().out.splitlines()
-    assert machine.startswith(cli.MACHINE)
-    assert packages.startswith(f"{cli.PACKAGES}torch ")
-    assert ", numpy " in packages
+def test_a_job_ends_its_log_with_a_record(cli: ModuleType, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    WRITTEN.clear()
+    cli.run_job(lambda: write_text(tmp_path / "a", "x"))
+    *_, line = capsys.readouterr().out.splitlines()
+    assert str(tmp_path / "a") in json.loads(line.removeprefix(cli.START))["files"]
+    with pytest.raises(SystemExit):
+        cli.run_job(lambda: cli.read_spec("{", Spec))
+    assert capsys.readouterr().out == ""

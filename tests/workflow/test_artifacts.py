@@ -137,14 +137,24 @@ def test_tables_of_a_run_hold_what_it_has(checker: Checker) -> None:
     assert list(artifacts.figures) == ["deblur_comparison", "deblur_convergence"]
 
 
-def test_lists_of_files_are_written_only_if_they_change(artifacts: Artifacts, tmp_path: Path) -> None:
+def test_results_are_the_files_of_all_jobs(artifacts: Artifacts) -> None:
+    results = {str(path.relative_to(OUT)) for path in artifacts.results}
+    assert {"models/mnist/made_with.json", "priors/mnist/mnist/gaussian.npz", "tables/mnist.tex"} < results
+    assert {"experiments/deblur/tuning/tv/1.json", "experiments/deblur/measurements/validation_0.npz"} < results
+    assert len(results) == 94
+
+
+def test_lists_of_files_are_written_only_if_they_change(
+    artifacts: Artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     files = [Path("a.csv"), Path("folder/b.csv")]
-    path = artifacts.list_file("table", files, tmp_path / "lists")
+    path = artifacts.list_file("lists/table", files)
     assert path.read_text() == "a.csv\nfolder/b.csv\n"
     before = path.stat().st_mtime_ns
-    assert artifacts.list_file("table", files, tmp_path / "lists") == path
+    assert artifacts.list_file("lists/table", files) == path
     assert path.stat().st_mtime_ns == before
-    artifacts.list_file("table", files[:1], tmp_path / "lists")
+    artifacts.list_file("lists/table", files[:1])
     assert path.read_text() == "a.csv\n"
 
 

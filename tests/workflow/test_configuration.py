@@ -319,7 +319,7 @@ def test_a_complete_configuration_has_all_defaults_and_nothing_unused(checker: C
             "deblur": {"tv": [[{"prox.weight": 0.05}], [{"prox.weight": 0.1}]]}
             | {name: [] for name in ("observation", "lpn", "dncnn", "plug_in")}
         },
-        "files": {"deblur": []},
+        "named": [],
     }
     assert complete["files"] == [str(checker.folder / "median.py")]
 
@@ -365,14 +365,14 @@ def test_relative_paths_start_at_their_file(checker: Checker, monkeypatch: pytes
     assert os.environ["LPN_DATA"] == str(other / "raw")
     assert complete["config"]["experiments"]["kernel"]["operator"]["kernel"] == "configs/k.npy"
     assert complete["config"]["experiments"]["deblur"]["methods"]["plug_in"]["prox"]["name"] == "median.py:Median"
-    assert complete["facts"]["files"] == {"deblur": [], "kernel": ["configs/k.npy"]}
+    assert complete["facts"]["named"] == ["configs/k.npy"]
     assert complete["files"] == ["configs/k.npy", "median.py"]
 
 
 def test_files_may_be_below_the_data_folder(checker: Checker, tmp_path: Path) -> None:
     kernel = {"experiments": {"deblur": {"operator": {"name": "blur", "kernel": "$LPN_DATA/kernels/k.npy"}}}}
     complete = checker.tiny(kernel | {"folder": str(tmp_path)})
-    assert complete["facts"]["files"] == {"deblur": [str(tmp_path / "kernels/k.npy")]}
+    assert complete["facts"]["named"] == [str(tmp_path / "kernels/k.npy")]
 
 
 def test_main_prints_a_complete_configuration(

@@ -23,6 +23,8 @@ def test_paths() -> None:
     assert (LAYOUT.out, LAYOUT.logs, LAYOUT.prepared) == (OUT, Path("logs/run"), Path("data/prepared"))
     assert LAYOUT.data("a-1") == [Path(f"data/prepared/a-1/{split}.npy") for split in ("train", "validation", "test")]
     assert LAYOUT.model("m") == OUT / "models/m/model.pt"
+    assert LAYOUT.model_files("m", trained=False) == [OUT / "models/m/model.pt", OUT / "models/m/model_config.json"]
+    assert {path.name for path in LAYOUT.model_files("m", trained=True)} > {"made_with.json", "training.csv"}
     assert LAYOUT.certificate("m") == OUT / "certificates/m.json"
     assert LAYOUT.checkpoints("m", "abc") == OUT / "checkpoints/m/abc"
     assert LAYOUT.curves("c", ["a", "b"]) == [OUT / "curves/c/a.csv", OUT / "curves/c/b.csv"]

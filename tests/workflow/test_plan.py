@@ -38,11 +38,10 @@ def test_models_are_trained_or_imported(checker: Checker) -> None:
     assert plan.imported == ["mnist"]
     assert plan.trained == ["laplacian_l2", "laplacian_pm", "faces", "dncnn"]
     assert plan.lpns == ["laplacian_l2", "laplacian_pm", "mnist", "faces"]
-    assert plan.import_file("mnist") == []
     assert plan.import_settings("mnist")["source"] == "https://example.org/m.pt"
     (checker.folder / "m.pt").touch()
     plan = changed(checker, {"models": {"mnist": {"source": "m.pt"}}})
-    assert plan.import_file("mnist") == [str(checker.folder / "m.pt")]
+    assert plan.import_settings("mnist")["source"] == str(checker.folder / "m.pt")
 
 
 def test_data(plan: Plan) -> None:
@@ -171,16 +170,35 @@ def test_titles_decide_no_reconstruction(checker: Checker, plan: Plan) -> None:
     assert other.reconstruction_settings("deblur", "tv", 0) == plan.reconstruction_settings("deblur", "tv", 0)
 
 
-def test_files_of_operators_are_inputs_as_far_as_they_exist(checker: Checker) -> None:
-    kernel = checker.folder / "later.npy"
+def test_code_covers_the_content_of_named_files(checker: Checker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    kernel, model, config = (checker.folder / name for name in ("later.npy", "m.pt", "model_config.json"))
     update = {
         "folder": str(checker.folder),
+        "models": {"mnist": {"source": "m.pt"}},
         "experiments": {"deblur": {"operator": {"name": "blur", "kernel": str(kernel)}}},
     }
-    plan = changed(checker, update)
-    assert plan.operator_files("deblur") == []
-    kernel.touch()
-    assert plan.operator_files("deblur") == [str(kernel)]
+    model.write_bytes(b"weights")
+
+    def codes() -> dict[str, str]:
+        plan = changed(checker, update)
+        return {
+            "measure": plan.code("measure", plan.measurement_settings("deblur", "test", 0)),
+            "reconstruct": plan.code("reconstruct", plan.method_settings("deblur", "tv")),
+            "import": plan.code("import_model", plan.import_settings("mnist")),
+            "train": plan.code("train", plan.training_settings("faces")),
+        }
+
+    before = codes()
+    kernel.write_bytes(b"a kernel")  # placed later
+    placed = codes()
+    assert {name for name in before if before[name] != placed[name]} == {"measure", "reconstruct"}
+    for path in (model, config):
+        path.write_bytes(b"others")
+        replaced = codes()
+        assert {name for name in before if placed[name] != replaced[name]} == {"import"}
+        placed = replaced
+    config.unlink()
 
 
 def test_options() -> None:

@@ -23,7 +23,7 @@ rule figure:
         run=LOGS / "figures/{figure}.log",
         notebook=LOGS / "figures/{figure}.ipynb",
     benchmark:
-        LOGS / "benchmarks/figure_{figure}.tsv"
+        LOGS / "benchmarks/figures_{figure}.tsv"
     conda:
         "../../environment.yml"
     resources:
@@ -32,7 +32,7 @@ rule figure:
     params:
         spec=lambda wildcards: canonical(ARTIFACTS.figures[wildcards.figure].settings),
         files=lambda wildcards, output: ARTIFACTS.list_file(
-            wildcards.figure, ARTIFACTS.figures[wildcards.figure].files, Path(".snakemake/lpn/figures")
+            f"figures/{wildcards.figure}", ARTIFACTS.figures[wildcards.figure].files
         ),
         code=lambda wildcards: fingerprint(
             "scripts/render_notebook.py",
@@ -61,7 +61,7 @@ rule table:
     log:
         LOGS / "tables/{table}.log",
     benchmark:
-        LOGS / "benchmarks/table_{table}.tsv"
+        LOGS / "benchmarks/tables_{table}.tsv"
     conda:
         "../../environment.yml"
     resources:
@@ -72,7 +72,7 @@ rule table:
         kind=lambda wildcards: ARTIFACTS.tables[wildcards.table].kind,
         spec=lambda wildcards: canonical(ARTIFACTS.tables[wildcards.table].settings),
         files=lambda wildcards, output: ARTIFACTS.list_file(
-            wildcards.table, ARTIFACTS.tables[wildcards.table].files, Path(".snakemake/lpn/tables")
+            f"tables/{wildcards.table}", ARTIFACTS.tables[wildcards.table].files
         ),
         code=PLAN.code("make_table"),
     message:

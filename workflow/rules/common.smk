@@ -18,7 +18,6 @@ from versions import note_of_other_versions
 RESOLVED = resolve(
     workflow.config_settings.configfiles or [ROOT / "config/paper.yaml"],
     workflow.config_settings.config,
-    Path(".snakemake/lpn"),
 )
 config.clear()
 config.update(RESOLVED["config"])

@@ -31,7 +31,7 @@ rule prior_of_model:
     log:
         LOGS / "priors/{priors}_{model}_{perturbation}.log",
     benchmark:
-        LOGS / "benchmarks/prior_{priors}_{model}_{perturbation}.tsv"
+        LOGS / "benchmarks/priors_{priors}_{model}_{perturbation}.tsv"
     conda:
         "../../environment.yml"
     threads: 1

@@ -1,7 +1,6 @@
 rule measure:
     input:
         data=lambda wildcards: PLAN.measured_data(wildcards.experiment, wildcards.split),
-        files=lambda wildcards: PLAN.operator_files(wildcards.experiment),
     output:
         OUT / "experiments/{experiment}/measurements/{split}_{part}.npz",
     log:
@@ -32,7 +31,6 @@ rule tune:
     input:
         unpack(lambda wildcards: PLAN.method_files(wildcards.experiment, wildcards.method)),
         measurement=OUT / "experiments/{experiment}/measurements/validation_0.npz",
-        files=lambda wildcards: PLAN.operator_files(wildcards.experiment),
     output:
         OUT / "experiments/{experiment}/tuning/{method}/{row}.json",
     log:
@@ -89,7 +87,6 @@ rule reconstruct:
     input:
         unpack(lambda wildcards: PLAN.method_files(wildcards.experiment, wildcards.method)),
         measurement=OUT / "experiments/{experiment}/measurements/test_{part}.npz",
-        files=lambda wildcards: PLAN.operator_files(wildcards.experiment),
         tuned=lambda wildcards: PLAN.chosen_parameters(wildcards.experiment, wildcards.method),
     output:
         images=OUT / "experiments/{experiment}/{method}/{part}.csv",

@@ -41,8 +41,6 @@ rule train:
 
 
 rule import_model:
-    input:
-        lambda wildcards: PLAN.import_file(wildcards.model),
     output:
         model=OUT / "models/{model}/model.pt",
         config=OUT / "models/{model}/model_config.json",

@@ -26,10 +26,13 @@ rule provenance:
     params:
         config=lambda wildcards, output: canonical(config),
         logs=lambda wildcards, output: LOGS,
+        results=lambda wildcards, output: ARTIFACTS.list_file("results", ARTIFACTS.results),
+        files=lambda wildcards, output: shlex.join(RESOLVED["files"]),
         folder=lambda wildcards, output: Path(output[0]).parent,
         code=PLAN.code("provenance"),
     message:
         "Recording what made the results"
     shell:
-        "python scripts/provenance.py --config {params.config:q} --data {input.data:q} --logs {params.logs:q} "
+        "python scripts/provenance.py --config {params.config:q} --data {input.data:q} --files {params.files} "
+        "--results {params.results:q} --logs {params.logs:q} "
         "--output {params.folder:q} > {log:q} 2>&1"

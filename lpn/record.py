@@ -1,0 +1,53 @@
+"""The record of a job: where and with what it ran, and the checksum of each file that it wrote; the last line of its log."""
+
+import json
+import os
+import platform
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from lpn.files import WRITTEN, checksum
+
+START = "record: "  # begins the line
+USED: dict[str, Any] = {}  # what a job used that the interpreter can't tell: device, threads, precision
+TAIL = 2**16  # bytes at the end of a log that hold the line
+
+
+def machine() -> str:
+    """Return the machine in one line: name, processor, cores, memory."""
+    information = Path("/proc/cpuinfo")
+    found = re.search(r"model name\s*: (.*)", information.read_text(encoding="utf-8")) if information.exists() else None
+    processor = found[1] if found else platform.processor() or platform.machine()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{platform.node()}, {processor}, {os.cpu_count()} cores, {memory:.0f} GiB"
+
+
+def packages() -> dict[str, str]:
+    """Return the versions of the packages that this process imported, by the names of their modules."""
+    roots = {name: module for name, module in list(sys.modules.items()) if "." not in name and not name.startswith("_")}
+    versions = {name: getattr(module, "__version__", None) for name, module in roots.items()}
+    return {
+        name: version
+        for name, version in sorted(versions.items())
+        if isinstance(version, str) and name not in sys.stdlib_module_names
+    }
+
+
+def record() -> dict[str, Any]:
+    """Return the record of this process."""
+    place = {"machine": machine(), "python": platform.python_version(), "packages": packages()}
+    return {**place, **USED, "files": {str(path): checksum(path) for path in sorted(WRITTEN) if path.exists()}}
+
+
+def read_records(logs: Path) -> dict[str, dict[str, Any]]:
+    """Return the records in the logs of a folder, by the path of the log without its suffix; logs without one have none."""
+    found = {}
+    for path in sorted(logs.rglob("*.log")):
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - TAIL))
+            lines = file.read().decode(errors="replace").splitlines()
+        if line := next((line for line in reversed(lines) if line.startswith(START)), None):
+            found[path.relative_to(logs).with_suffix("").as_posix()] = json.loads(line.removeprefix(START))
+    return found
