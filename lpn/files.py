@@ -71,7 +71,11 @@ def read_array(file: str | Path | IO[bytes], **options: Any) -> np.ndarray:
 
 
 def checksum(path: str | Path, algorithm: str = "sha256") -> str:
-    """Return the checksum of a file in hexadecimal digits, by an algorithm of `hashlib`."""
+    """Return the checksum of a file, or of the names and bytes of all files in a folder, by an algorithm of `hashlib`."""
+    if (folder := Path(path)).is_dir():
+        inside = sorted(file for file in folder.rglob("*") if file.is_file())
+        lines = "".join(f"{file.relative_to(folder).as_posix()} {checksum(file, algorithm)}\n" for file in inside)
+        return hashlib.new(algorithm, lines.encode()).hexdigest()
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()
 

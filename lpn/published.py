@@ -29,6 +29,9 @@ class Experiment(Problem):
 
     title: str = Field(description="title of the experiment, which may hold mathematics between $ signs")
     data: str = Field(description="name of the data set")
+    same_images: bool = Field(
+        default=False, description="whether its test images are those of published results: of the complete official data"
+    )
     methods: dict[str, str] = Field(description="titles of the methods, by their names in the column method")
 
 
@@ -94,9 +97,13 @@ class Published(Settings):
         return self
 
     def rows(self, experiment: Experiment) -> list[dict[str, Any]]:
-        """Return a row for each published result on the same data set with the same operator and noise."""
+        """Return a row for each published result on the same data set with the same operator and noise.
+
+        The scale says if the images are others, as those of an incomplete copy are.
+        """
+        scale = "published" if experiment.same_images else "published, other images"
         return [
-            {"method": method, "source": result.source, **quality, "images": result.images, "scale": "published"}
+            {"method": method, "source": result.source, **quality, "images": result.images, "scale": scale}
             for name, problem in self.problems.items()
             if problem.agrees(experiment)
             for result in self.results

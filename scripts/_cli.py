@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,9 +22,9 @@ Spec = TypeVar("Spec", bound=BaseModel)
 
 
 def run_job(main: Callable[[], None]) -> None:
-    """Run a script's `main` as `run_cli` does, and end the log with the record of what it used and wrote."""
+    """Run a script's `main` as `run_cli` does, and end the log (no terminal) with the record of what it used and wrote."""
     run_cli(main)
-    if WRITTEN:
+    if WRITTEN and not sys.stdout.isatty():
         print(START + json.dumps(record()), flush=True)
 
 

@@ -131,8 +131,9 @@ def summary(record: dict[str, Any], jobs: pd.DataFrame) -> str:
 
 
 def described(path: str) -> dict[str, Any]:
-    """Return the size and the SHA-256 of a file."""
-    return {"bytes": Path(path).stat().st_size, "sha256": checksum(path)}
+    """Return the size and the SHA-256 of a file, or of all files in a folder."""
+    files = Path(path).rglob("*") if Path(path).is_dir() else [Path(path)]
+    return {"bytes": sum(file.stat().st_size for file in files if file.is_file()), "sha256": checksum(path)}
 
 
 def main() -> None:

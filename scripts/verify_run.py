@@ -46,7 +46,7 @@ def changed(recorded: dict[str, dict[str, Any]]) -> dict[str, str]:
     """Return the recorded files that are gone or hold other bytes, each with what is wrong."""
     faults = {}
     for path, entry in recorded.items():
-        if not (ROOT / path).is_file():
+        if not (ROOT / path).exists():
             faults[path] = "is missing"
         elif checksum(ROOT / path) != entry["sha256"]:
             faults[path] = "holds other bytes than its job wrote" if "job" in entry else "holds other bytes than recorded"

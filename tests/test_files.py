@@ -1,4 +1,5 @@
 import errno
+import os
 import signal
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lpn.errors import run_cli
-from lpn.files import atomic_path, write_json, write_text
+from lpn.files import atomic_path, checksum, write_json, write_text
 
 
 def test_failed_writes_leave_the_old_file(tmp_path: Path) -> None:
@@ -72,3 +73,15 @@ run_cli(main)
         process.terminate()
         assert process.wait(30) == 128 + signal.SIGTERM
     assert list(tmp_path.iterdir()) == []
+
+
+def test_checksum_of_a_folder_is_that_of_its_files(tmp_path: Path) -> None:
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "a/b/x").write_text("1")
+    first = checksum(tmp_path / "a")
+    os.utime(tmp_path / "a/b/x", (0, 0))
+    assert checksum(tmp_path / "a") == first
+    (tmp_path / "a/b/x").rename(tmp_path / "a/b/y")
+    second = checksum(tmp_path / "a")
+    (tmp_path / "a/b/y").write_text("2")
+    assert len({first, second, checksum(tmp_path / "a")}) == 3

@@ -30,8 +30,10 @@ def experiment(**changes: Any) -> Experiment:
 )
 def test_results_of_the_same_problem_on_the_same_data_are_shown(changes: dict[str, Any], agrees: bool) -> None:
     published = Published.model_validate({"problems": {"deblurring": BLUR}, "results": [RESULT]})
-    row = {"method": "AR", "source": "a paper", "psnr_mean": 31.5, "ssim_mean": None, "images": 20, "scale": "published"}
-    assert published.rows(experiment(**changes)) == ([row] if agrees else [])
+    row = {"method": "AR", "source": "a paper", "psnr_mean": 31.5, "ssim_mean": None, "images": 20}
+    for same, scale in ((True, "published"), (False, "published, other images")):
+        rows = published.rows(experiment(**changes, same_images=same))
+        assert rows == ([row | {"scale": scale}] if agrees else [])
 
 
 def test_files_agree_in_any_folder() -> None:

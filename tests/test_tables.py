@@ -48,7 +48,7 @@ def results() -> pd.DataFrame:
 
 
 def experiment(**changes: Any) -> Experiment:
-    settings = {"title": "Deblurring, 2 %", "data": "celeba", "methods": {"lpn": "LPN", "tv": "TV"}}
+    settings = {"title": "Deblurring, 2 %", "data": "celeba", "same_images": True, "methods": {"lpn": "LPN", "tv": "TV"}}
     return Experiment.model_validate(settings | BLUR | changes)
 
 

@@ -180,7 +180,8 @@ class Artifacts:
         experiment = self.plan.experiments[name]
         titles = {method: settings["title"] for method, settings in experiment["methods"].items()}
         data = self.config["data"][experiment["data"]]["name"]
-        return {key: experiment[key] for key in ("title", "operator", "noise")} | {"data": data, "methods": titles}
+        own = {"data": data, "same_images": experiment["data"] in self.plan.facts["same_everywhere"], "methods": titles}
+        return {key: experiment[key] for key in ("title", "operator", "noise")} | own
 
     def _run_tables(self) -> dict[str, Artifact]:
         certificates = [self.layout.certificate(model) for model in self.plan.lpns]

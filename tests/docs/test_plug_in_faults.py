@@ -65,7 +65,7 @@ def refused_by_check(mine: Checker, kind: str, name: str | None = None, **settin
 
 def test_the_configuration_of_the_page_is_accepted(mine: Checker) -> None:
     complete = mine.complete(whole())
-    assert complete["files"] == sorted(str(mine.folder / file) for file in EXAMPLES)
+    assert complete["files"] == sorted(str(mine.folder / file) for file in [*EXAMPLES, "scans"])
     assert complete["config"]["data"]["scans"] == {"name": f"{mine.folder}/scans.py:Scans", "path": f"{mine.folder}/scans"}
 
 

@@ -46,7 +46,7 @@ def test_reconstructions_from_a_list(run: Callable[..., None], results: list[Pat
     run("make_table", "reconstructions", "--label", "test", "--spec", settings, "--list", files, "--output", output)
     table = pd.read_csv(output)
     assert list(table.method) == ["LPN", "TV", "AR"]
-    assert list(table.scale) == ["test", "test", "published"]
+    assert list(table.scale) == ["test", "test", "published, other images"]
     assert table.psnr_mean.tolist() == [30, 27, 31.5]
     assert "| LPN" in output.with_suffix(".md").read_text()
     assert r"Deblurring, 2 \%" in output.with_suffix(".tex").read_text()
