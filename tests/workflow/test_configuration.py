@@ -478,3 +478,21 @@ def test_sections_are_those_of_the_schema() -> None:
     assert set(SECTIONS) < set(Config.model_fields)
     with pytest.raises(ValidationError):
         Config.model_validate({"run": "a", "label": "", "make": [], "modles": {}})
+
+
+@pytest.mark.parametrize(
+    ("texts", "name"),
+    [
+        (["run: 'mine'\nlabel: x\nmake: laplacian\n"], "mine"),
+        (['methods: {extra: {title: Extra}}\n', 'run: "mine"  # a comment\nlabel: x\nmake: laplacian\n'], "mine"),
+        (["label: x\nmake: laplacian\n"], None),
+    ],
+)
+def test_the_name_of_a_run(checker: Checker, texts: list[str], name: str | None) -> None:
+    folder = checker.folder / "a folder's"
+    folder.mkdir(exist_ok=True)
+    files = [path.rename(folder / path.name) for path in checker.files(*texts)]
+    command = [sys.executable, str(configuration.ROOT / "workflow/configuration.py"), *map(str, files)]
+    run = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
+    assert run.stdout == (f"{name}\n" if name else "")
+    assert ("lacks 'run'" in run.stderr) == (name is None)
