@@ -44,7 +44,7 @@ class Tomography(LinearOperator):
         self._width = width or 2 * math.sqrt(2 * extent**2)
         start = 0.0 if first is None else math.radians(first - arc / angles / 2)
         self._reversed = arc < 0  # ODL's angles grow
-        self._range = sorted([start, start + math.radians(arc)])
+        self._low, self._high = sorted([start, start + math.radians(arc)])
         self._transforms: dict[torch.device, Any] = {}
         self._transform(torch.device("cpu"))
 
@@ -68,7 +68,7 @@ class Tomography(LinearOperator):
         place = {"impl": "numpy"} if on_cpu else {"impl": "pytorch", "device": str(device)}
         corner = (self.extent, self.extent)
         space = odl.uniform_discr([-c for c in corner], corner, (side, side), dtype="float32", weighting=1.0, **place)
-        views = odl.uniform_partition(*self._range, angles)
+        views = odl.uniform_partition(self._low, self._high, angles)
         geometry = tomo.Parallel2dGeometry(views, odl.uniform_partition(-self._width / 2, self._width / 2, detectors))
         transform = tomo.RayTransform(space, geometry, impl="astra_cpu" if on_cpu else "astra_cuda")
         with warnings.catch_warnings():
@@ -134,21 +134,21 @@ class Tomography(LinearOperator):
 
 
 class TomographySettings(OperatorSettings):
-    """Line integrals of each channel along parallel beams; measurements are (angles, detectors).
+    """Line integrals of each channel along parallel beams; measurements are (angles, detectors), see docs/measurements.md.
 
-    At 0 degrees the beams run along rows, and detector cells are in the order of rows, downwards; at 90 degrees they run
-    along columns, and cells are in the order of columns. The axis of rotation is the centre of image and detector.
+    The view at 0 degrees sums along rows, its cells are ordered downwards; that at 90 degrees sums along columns, its cells
+    are ordered rightwards. The axis of rotation is the centre of image and detector.
     """
 
     angles: PositiveInt = Field(default=200, description="number of angles")
     detectors: PositiveInt = Field(default=400, description="number of detector cells")
     extent: PositiveFloat = Field(
         default=128.0,
-        description="half the side of the image, in the unit of length of the integrals; half its pixels: a pixel is 1",
+        description="half the side of the image, in the unit of length of the integrals; H / 2: pixels have the side 1",
     )
     first: float | None = Field(default=None, description="the first angle, in degrees; null: half a step")
     arc: float = Field(
-        default=180.0, description="angles times the step from one to the next, in degrees; negative: they fall"
+        default=180.0, description="degrees of all views together: `angles` times the step between them; negative: clockwise"
     )
     width: PositiveFloat | None = Field(
         default=None, description="width of the whole detector, in the unit of `extent`; null: the diagonal of the image"
