@@ -48,7 +48,6 @@ def tune(
     truth = measurement.truth
     if truth is None:
         raise ValueError("the measurements lack the truth, without which there is no PSNR to search by")
-    measurement.check_operator(operator)
     y, start = (torch.from_numpy(array).to(device) for array in (measurement.y, measurement.start))
 
     def score(candidate: Method) -> float | None:
