@@ -58,7 +58,7 @@ def read_image(path: Path, grey: bool, content: bytes | None = None) -> np.ndarr
             f"{path} has an alpha channel (mode {mode}), which would get lost. Convert it, or fetch the original."
         )
     if mode not in ("RGB", "P", *(("L", "1") if grey else ())):
-        raise UserError(f"{path} is of mode {mode}, but {'grey or ' * grey}RGB is needed. Convert it, or remove it.")
+        raise UserError(f"{path} is of mode {mode}, but {'grey or ' * grey}RGB is needed. Convert it, or leave it out.")
     return np.ascontiguousarray(np.atleast_3d(pixels).transpose(2, 0, 1))
 
 

@@ -55,7 +55,9 @@ def read_kernel(path: str, number: int = 0) -> Tensor:
     except (OSError, ValueError, RuntimeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"the blur kernel {path} can't be read ({error}).") from error
     if not 0 <= number < len(kernels):
-        raise UserError(f"{path} holds {len(kernels)} kernels, counted from 0: there is no number {number}.")
+        raise UserError(
+            f"{path} holds {len(kernels)} kernel{'s' * (len(kernels) != 1)}, counted from 0: there is no number {number}."
+        )
     place, array = f"{path}, kernel {number}", np.asarray(kernels[number])
     if array.ndim != 2 or array.dtype.kind not in "biuf":
         raise UserError(f"{place}: it is {array.dtype} {array.shape}, and not an array (a, b) of real numbers.")

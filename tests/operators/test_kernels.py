@@ -126,7 +126,7 @@ def test_kernels_of_matlab(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_kernel(path, 1), second)
     savemat(path, {"x": np.ones((9, 9)), "y": np.ones((9, 9)), "f": first})
     np.testing.assert_array_equal(read_kernel(path), first)
-    with pytest.raises(UserError, match=r"k\.mat holds 1 kernels.*no number 1"):
+    with pytest.raises(UserError, match=r"k\.mat holds 1 kernel, .*no number 1"):
         read_kernel(path, 1)
 
 

@@ -307,6 +307,12 @@ def test_damaged_models_are_refused(refused: Refused, measurement: Path, model: 
     assert "truncated or corrupt" in refused("reconstruct", *arguments)
 
 
+def test_images_under_the_window_of_the_ssim_are_refused(run: Run, refused: Refused, data: Path, tmp_path: Path) -> None:
+    run("measure", "--spec", MEASUREMENT | {"crop": 6}, "--data", data, "--output", tmp_path / "m.npz")
+    arguments = ["--spec", spec_of(ADMM), "--measurement", tmp_path / "m.npz", *outputs(tmp_path)]
+    assert "images of 6x6 pixels are smaller than the window of the SSIM, 7x7" in refused("reconstruct", *arguments)
+
+
 def test_borders_that_leave_nothing_are_refused(refused: Refused, measurement: Path, tmp_path: Path) -> None:
     arguments = ["--spec", spec_of(ADMM, border=8), "--measurement", measurement, *outputs(tmp_path)]
     assert "border 8 leaves less than 7x7" in refused("reconstruct", *arguments)
