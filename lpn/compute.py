@@ -44,7 +44,7 @@ def setup_compute(threads: int, device: str) -> torch.device:
     try:
         found = torch.device(device)
     except RuntimeError as error:
-        raise ValueError(f"device '{device}' is unknown; known are auto, cpu, cuda and cuda:0, cuda:1, ...") from error
+        raise ValueError(f"device '{device}' is unknown; known are auto, cpu, cuda and cuda:0, cuda:1 and so on") from error
     USED.update(device=device_name(found), threads=threads)
     return found
 

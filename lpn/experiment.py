@@ -205,7 +205,6 @@ def reconstruct(
 
     Raises ValueError if the parts don't fit each other, and DivergenceError once an iterate is not finite.
     """
-    measurement.check_operator(operator)
 
     def step(number: int, image: Tensor, values: dict[str, np.ndarray]) -> Step:
         image = scores.clipped(image)

@@ -11,7 +11,7 @@ from torch import Tensor
 from lpn.errors import UserError
 from lpn.files import read_array
 
-REMEDY = "Delete it and prepare the data again."
+REMEDY = "If the pipeline prepared it, delete it and prepare the data again; a file of your own must be corrected."
 
 
 def _checked(read: Callable[[], np.ndarray], path: str | Path) -> np.ndarray:
@@ -68,7 +68,7 @@ def to_tensor(images: np.ndarray) -> Tensor:
     if tensor.dtype == torch.uint8:
         return tensor.float() / 255
     if not tensor.isfinite().all():
-        raise UserError("an image holds NaN or infinite values. Delete the prepared data and prepare them again.")
+        raise UserError("an image holds NaN or infinite values. Correct it, and prepare the data again.")
     return tensor
 
 

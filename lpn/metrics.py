@@ -9,6 +9,8 @@ def check_border(shape: tuple[int, ...], border: int) -> None:
     """Raise ValueError for a negative border, and unless it leaves the SSIM's window of images of shape (..., H, W)."""
     if border < 0:
         raise ValueError(f"border must not be negative, and is {border}")
+    if min(shape[-2:]) < SSIM_WINDOW:
+        raise ValueError(f"images of {shape[-2]}x{shape[-1]} pixels are smaller than the window of the SSIM, 7x7")
     if min(shape[-2:]) - 2 * border < SSIM_WINDOW:
         raise ValueError(f"border {border} leaves less than 7x7 pixels of images of {shape[-2]}x{shape[-1]}")
 

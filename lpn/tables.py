@@ -33,10 +33,11 @@ def read_table(path: str | Path, columns: Sequence[str]) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype=dict.fromkeys(NAMES, str))
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} can't be read as a CSV table ({error}). Delete it and make it again.") from error
+        raise UserError(f"{path} can't be read as a CSV table ({error}). If the pipeline made it, delete it, and the "
+                        "pipeline makes it anew.") from error  # fmt: skip
     missing = [name for name in columns if name not in table]
     if missing:
-        raise UserError(f"{path} lacks the columns {', '.join(missing)}. Delete it and make it again, or give another file.")
+        raise UserError(f"{path} lacks the columns {', '.join(missing)}. Give another file, or add them.")
     return table
 
 

@@ -48,7 +48,6 @@ def tune(
     truth = measurement.truth
     if truth is None:
         raise ValueError("the measurements lack the truth, without which there is no PSNR to search by")
-    measurement.check_operator(operator)
     y, start = (torch.from_numpy(array).to(device) for array in (measurement.y, measurement.start))
 
     def score(candidate: Method) -> float | None:
@@ -68,8 +67,17 @@ def tune(
 
 
 def choose(scores: Iterable[Score]) -> Chosen:
-    """Return the point of the highest PSNR, the first of equals. Raises ValueError if the method diverged at every point."""
+    """Return the point of the highest PSNR, the first of equals.
+
+    Raises ValueError if points have other parameters than the first, there is none, or the method diverged at all.
+    """
     scores = list(scores)
+    if not scores:
+        raise ValueError("there are no scores to choose from")
+    for score in scores:
+        if score.parameters.keys() != scores[0].parameters.keys():
+            names = [", ".join(point.parameters) or "none" for point in (scores[0], score)]
+            raise ValueError(f"the scores are not of one grid: some have the parameters {names[0]}, some {names[1]}")
     if all(score.psnr is None for score in scores):
         raise ValueError("the method diverged at every point of the grid: try a larger rho, or a smaller scale")
     best = max(scores, key=lambda score: -math.inf if score.psnr is None else score.psnr).parameters

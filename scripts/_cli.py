@@ -36,7 +36,14 @@ def parser(doc: str | None, spec: type[Settings] | None = None) -> argparse.Argu
 
 def add_threads(arguments: argparse.ArgumentParser) -> None:
     """Add --threads."""
-    arguments.add_argument("--threads", type=int, default=1, help="CPU threads (default: 1)")
+    arguments.add_argument("--threads", type=_positive, default=1, help="CPU threads (default: 1)")
+
+
+def _positive(text: str) -> int:
+    """Return a positive integer."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"must be a positive integer, not {text!r}")
+    return int(text)
 
 
 def add_device(arguments: argparse.ArgumentParser) -> None:
@@ -76,7 +83,7 @@ def read_spec(text: str, spec: type[Spec]) -> Spec:
 
 def read_mapping(text: str) -> dict[str, Any]:
     """Read JSON text, or a JSON or YAML file. Raises UserError if that can't be read or is no mapping."""
-    is_json = text.lstrip().startswith("{")
+    is_json = text.lstrip().startswith(("{", "["))
     try:
         values = json.loads(text, object_pairs_hook=_unique) if is_json else _read_file(Path(text))
     except (OSError, ValueError) as error:

@@ -34,6 +34,8 @@ def read_points(spec: CertifySpec, data: Path | None, model: LPN) -> torch.Tenso
     if len(model.input_shape) == 1:
         if spec.low is None or spec.high is None or data is not None:
             raise UserError("a network of numbers needs 'low' and 'high' in the settings, and no --data.")
+        if spec.low >= spec.high:
+            raise UserError(f"the settings: 'low' is {spec.low:g}, not below 'high', {spec.high:g}.")
         return torch.linspace(spec.low, spec.high, spec.points)[:, None]
     side = model.input_shape[-1]
     if data is None or side is None or (spec.low, spec.high) != (None, None):

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from lpn.errors import UserError
 from lpn.files import write_json
+from lpn.settings import sentences
 from lpn.tuning import Score, choose
 
 
@@ -24,7 +25,8 @@ def main() -> None:
         try:
             scores += TypeAdapter(list[Score]).validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:
-            raise UserError(f"{path} can't be read as scores of scripts/tune.py: {str(error).splitlines()[0]}.") from error
+            fault = sentences(error)[0] if isinstance(error, ValidationError) else f"{error}."
+            raise UserError(f"{path} can't be read as scores of scripts/tune.py: {fault}") from error
     with as_user_errors():
         chosen = choose(scores)
     if chosen.at_edge:

@@ -10,7 +10,7 @@ example:
 import pandas as pd
 import torch
 from _cli import parser, read_spec, run_job
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from lpn import laplacian
 from lpn.checkpoints import load_model
@@ -27,7 +27,7 @@ class CurveSpec(Settings):
     model: str = Field(description="name of the model, for the column model")
     low: float = Field(description="start of the grid")
     high: float = Field(description="end of the grid")
-    points: PositiveInt = Field(description="number of points of the grid")
+    points: int = Field(ge=2, description="number of points of the grid")
     sigma: PositiveFloat | None = Field(
         default=None,
         description="adds the truth: standard deviation of the noise in training, if samples have the Laplace density",

@@ -46,7 +46,8 @@ def _certificate(path: Path) -> dict[str, object]:
     try:
         entries = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} can't be read as JSON ({error}). Delete it and make it again.") from error
+        raise UserError(f"{path} can't be read as JSON ({error}). If the pipeline made it, delete it, and the pipeline "
+                        "makes it anew.") from error  # fmt: skip
     if not isinstance(entries, dict) or not {"model", "failures"} <= entries.keys():
         raise UserError(f"{path} is no certificate of a named model. Make it again by scripts/certify.py with --name.")
     return entries

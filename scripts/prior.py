@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 from _cli import add_device, add_threads, as_user_errors, parser, read_spec, run_job, setup_compute
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
 from tqdm import tqdm
 
 from lpn.checkpoints import load_model
@@ -35,7 +35,7 @@ class PriorSpec(Settings):
 
     model: str = Field(description="name of the model, for the column model")
     perturbation: Literal["gaussian", "blur", "convex"] = Field(description="gaussian, blur or convex")
-    levels: list[float] = Field(min_length=1, description="levels of the perturbation, all different")
+    levels: list[NonNegativeFloat] = Field(min_length=1, description="levels of the perturbation, all different")
     images: PositiveInt = Field(description="number of test images, the first ones")
     seed: int = Field(description="seed of the Gaussian noise")
     method: Literal["newton_cg", "cvx_cg", "cvx_gd", "ls"] = Field(default="newton_cg", description="method of inversion")

@@ -1,9 +1,10 @@
 """Reconstruct images from their measurements by one method, and record every iteration.
 
 Writes, per image, the PSNR and SSIM of the result (--images), the same and the residuals, data term, exact regulariser and
-objective of every iteration (--iterations; 0 is the start), and the reconstructions (--arrays). Measurements hold arrays
-(images, channels, height, width): y; start, where the solver begins; observed, what a method without a solver shows; and
-truth, without which there are no PSNR and SSIM.
+objective of every iteration (--iterations; 0 is the start), and the reconstructions (--arrays). Measurements hold y, of
+the operator's shape, and arrays (images, channels, height, width): truth, without which there are no PSNR and SSIM; start,
+where the solver begins; and observed, what a method without a solver shows. The last two are made if they are missing. A
+random operator has its own arrays, too: filter, sign and rows are those of compressed sensing.
 
 example:
   python scripts/reconstruct.py --measurement m.npz --model results/demo/models/celeba_0.1/model.pt --images images.csv

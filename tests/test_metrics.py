@@ -23,6 +23,20 @@ def test_border_does_not_count() -> None:
     np.testing.assert_array_equal(ssim(images, truth, 3), ssim(*inside))
 
 
+def test_images_that_are_smaller_than_the_window_are_refused() -> None:
+    images = np.zeros((1, 1, 6, 16))
+    with pytest.raises(ValueError, match="images of 6x16 pixels are smaller than the window of the SSIM, 7x7"):
+        ssim(images, images)
+
+
+def test_images_of_another_size_than_the_truth_are_refused() -> None:
+    images, truth = np.zeros((1, 1, 16, 16)), np.zeros((1, 1, 18, 18))
+    for quality in (psnr, ssim):
+        for border in (0, 2):
+            with pytest.raises(ValueError, match="must have the same dimensions"):
+                quality(images, truth, border=border)
+
+
 def test_borders_that_leave_too_little_are_refused() -> None:
     images = np.zeros((1, 1, 10, 16))
     check_border(images.shape, 1)

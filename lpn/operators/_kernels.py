@@ -1,8 +1,10 @@
 """Blur kernels: how they are made, read from files and checked, and what blurs by them share."""
 
+import math
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Annotated, ClassVar, Self
 
 import numpy as np
@@ -35,29 +37,102 @@ def centred_kernel(side: int, sigma: float | None = None) -> Tensor:
 def read_kernel(path: str, number: int = 0) -> Tensor:
     """Return a kernel, float64 (a, b), from a file of one or of several, which are counted from 0.
 
-    The file is an .npy file of one array (a, b) or a stack (n, a, b) or (n, 1, a, b), or an .npz archive of arrays (a, b) of
-    odd sides that sum to 1, such as Levin's levin09.npz with k1 ... k8, in the order of the archive. Raises UserError if it
-    is missing, damaged or has no such kernel.
+    A sum that is not 1 to 1e-3 is divided out, and a note is printed. The file is
+
+    - .npy: one array (a, b), or a stack (n, a, b) or (n, 1, a, b);
+    - .npz: an archive of arrays (a, b), such as Levin's levin09.npz with k1 ... k8, in their order;
+    - .mat up to version 7: one variable, an array (a, b) or a cell of them, or several with the kernel in `f`, as Levin's;
+    - .txt or .csv: rows of numbers, between blanks or commas;
+    - .png, .tif, .tiff or .bmp: a grey picture, whose values are in proportion to the kernel's.
+
+    Raises UserError if it is missing, damaged, of another kind, or has no such kernel, and for one without positive sum.
     """
+    suffix = Path(path).suffix.lower()
+    if suffix not in READERS:
+        raise UserError(f"the blur kernel {path} must be a file {', '.join(READERS)}. Convert it.")
     try:
-        if path.endswith(".npz"):
-            with zipfile.ZipFile(path) as archive:
-                kernels = [read_array(archive.open(name)) for name in archive.namelist()]
-        else:
-            array = read_array(path)
-            kernels = array.reshape(-1, *array.shape[-2:]) if array.ndim >= 2 else []
-    except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"the blur kernel {path} can't be read as a NumPy array ({error}).") from error
+        kernels = [*READERS[suffix](path)]
+    except (OSError, ValueError, RuntimeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(f"the blur kernel {path} can't be read ({error}).") from error
     if not 0 <= number < len(kernels):
-        raise UserError(f"{path} holds {len(kernels)} kernels, counted from 0: there is no number {number}. It must be one "
-                        "array (a, b) or a stack of them (n, a, b), saved by np.save, or an .npz archive.")  # fmt: skip
-    kernel = kernels[number]
-    if path.endswith(".npz"):
-        if kernel.ndim != 2 or kernel.size % 2 == 0 or not abs(kernel.sum() - 1) <= 1e-3:
-            raise UserError(f"{path}, kernel {number}: it must be a finite 2-D array of odd sides that sums to 1, and not "
-                            f"{kernel.shape} of sum {kernel.sum():.4g}. Get the file again.")  # fmt: skip
-        kernel = kernel.astype(np.float32)  # published results used the kernels in single precision
-    return torch.from_numpy(kernel.astype(np.float64))
+        raise UserError(
+            f"{path} holds {len(kernels)} kernel{'s' * (len(kernels) != 1)}, counted from 0: there is no number {number}."
+        )
+    place, array = f"{path}, kernel {number}", np.asarray(kernels[number])
+    if array.ndim != 2 or array.dtype.kind not in "biuf":
+        raise UserError(f"{place}: it is {array.dtype} {array.shape}, and not an array (a, b) of real numbers.")
+    single = suffix == ".npz"  # published results used these kernels in single precision
+    kernel = torch.from_numpy(array.astype(np.float32 if single else np.float64)).double()
+    total = kernel.sum().item()
+    if not 0 < total < math.inf:
+        raise UserError(f"{place}: the sum of a kernel must be positive and finite, and is {total:.4g}.")
+    if abs(total - 1) >= 1e-3:
+        print(f"note: {place}, sums to {total:.4g}: it is divided by that.")
+        kernel /= total
+    return kernel
+
+
+def _in_npy(path: str) -> Iterable[np.ndarray]:
+    array = read_array(path)
+    if array.ndim == 2:
+        return [array]
+    if array.ndim == 4 and array.shape[1] == 1:
+        return array[:, 0]
+    if array.ndim != 3 or (array.shape[2] in (1, 3, 4) and array.shape[2] < array.shape[1]):
+        raise ValueError(f"its array has the shape {array.shape}: it must be one kernel (a, b) without colours, or a stack "
+                         "(n, a, b) or (n, 1, a, b)")  # fmt: skip
+    return array
+
+
+def _in_npz(path: str) -> Iterable[np.ndarray]:
+    with zipfile.ZipFile(path) as archive:
+        return [read_array(archive.open(name)) for name in archive.namelist()]
+
+
+def _in_mat(path: str) -> Iterable[np.ndarray]:
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    try:
+        variables = {name: value for name, value in loadmat(path).items() if not name.startswith("__")}
+    except NotImplementedError as error:
+        raise ValueError("it is of MATLAB's version 7.3; write it by save(..., '-v7')") from error
+    except MatReadError as error:
+        raise ValueError(error) from error
+    names = ["f"] if "f" in variables else [*variables]
+    if len(names) != 1:
+        raise ValueError(f"it has the variables {', '.join(names) or 'none'}; save the kernel alone, or as f")
+    value = variables[names[0]]
+    return value.ravel() if value.dtype == object else [value]
+
+
+def _in_text(path: str) -> Iterable[np.ndarray]:
+    text = Path(path).read_text("utf-8-sig")
+    if not text.strip():
+        raise ValueError("it has no numbers")
+    return [np.loadtxt(text.splitlines(), delimiter="," if "," in text else None, ndmin=2)]
+
+
+def _in_picture(path: str) -> Iterable[np.ndarray]:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        if image.mode not in ("1", "L", "F") and not image.mode.startswith("I"):
+            raise ValueError(f"it is a picture of mode {image.mode}; convert it to grey without an alpha channel")
+        if getattr(image, "n_frames", 1) > 1:
+            raise ValueError("it has several pages; save the kernel alone")
+        return [np.asarray(image).astype(np.float64)]
+
+
+PICTURES = (".png", ".tif", ".tiff", ".bmp")
+READERS: dict[str, Callable[[str], Iterable[np.ndarray]]] = {
+    ".npy": _in_npy,
+    ".npz": _in_npz,
+    ".mat": _in_mat,
+    ".txt": _in_text,
+    ".csv": _in_text,
+    **dict.fromkeys(PICTURES, _in_picture),
+}
 
 
 def checked_kernel(kernel: Tensor, input_shape: tuple[int, ...]) -> Tensor:
@@ -106,7 +181,7 @@ class KernelSettings(OperatorSettings):
     by_sigma_alone: ClassVar[bool] = False  # whether sigma without a kernel is one, too
     kernel: Annotated[File, WrapValidator(lambda value, file: value if value in NAMES else file(value))] | None = Field(
         default=None,
-        description="gaussian, box, or an .npy or .npz file of kernels; blur: none for the LPN paper's Gaussian",
+        description="gaussian, box, or a file of arrays, text or a grey picture; blur: none for the LPN paper's Gaussian",
     )
     sigma: PositiveFloat | None = Field(default=None, description="standard deviation of a Gaussian kernel, in pixels")
     side: PositiveInt | None = Field(default=None, description="side of a gaussian or box kernel, in pixels; odd")

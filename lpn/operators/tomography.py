@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 from torch import Tensor
 
 from lpn.errors import UserError
@@ -17,18 +17,34 @@ from lpn.operators._base import LinearOperator, OperatorSettings
 class Tomography(LinearOperator):
     """Parallel-beam tomography through ODL and ASTRA: line integrals of an image on [-extent, extent]^2.
 
-    Angles are equally spaced in [0, pi); the detector's cells span the diagonal of the square. As published, inner
-    products are unweighted, so `adjoint` is the transpose. ASTRA computes in float32, with CUDA for tensors on a GPU;
-    there the adjoint is only close to the transpose.
+    With u down the rows and v along the columns, from the centre of the image, the view at the angle t integrates over the
+    lines  u cos t + v sin t = s  and s grows along the detector, whose centre is s = 0. View i is at first + i arc / angles
+    degrees. Without `first` it is half a step, and without `width` the detector is as wide as the diagonal of the image.
+
+    As published, inner products are unweighted, so `adjoint` is the transpose. ASTRA computes in float32, with CUDA for
+    tensors on a GPU; there the adjoint is only close to the transpose.
 
     The measurements of images (N, C, n, n) have the shape (N, C, angles, detectors). Raises ValueError for images that are
     not square, and UserError if ODL or ASTRA are missing.
     """
 
-    def __init__(self, input_shape: tuple[int, ...], angles: int = 200, detectors: int = 400, extent: float = 128.0) -> None:
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        angles: int = 200,
+        detectors: int = 400,
+        extent: float = 128.0,
+        first: float | None = None,
+        arc: float = 180.0,
+        width: float | None = None,
+    ) -> None:
         TomographySettings().check(input_shape)
         super().__init__(input_shape, (input_shape[0], angles, detectors))
         self.extent, self._padded = extent, 3 * input_shape[1] // 2
+        self._width = width or 2 * math.sqrt(2 * extent**2)
+        start = 0.0 if first is None else math.radians(first - arc / angles / 2)
+        self._reversed = arc < 0  # ODL's angles grow
+        self._low, self._high = sorted([start, start + math.radians(arc)])
         self._transforms: dict[torch.device, Any] = {}
         self._transform(torch.device("cpu"))
 
@@ -52,7 +68,8 @@ class Tomography(LinearOperator):
         place = {"impl": "numpy"} if on_cpu else {"impl": "pytorch", "device": str(device)}
         corner = (self.extent, self.extent)
         space = odl.uniform_discr([-c for c in corner], corner, (side, side), dtype="float32", weighting=1.0, **place)
-        geometry = tomo.parallel_beam_geometry(space, angles, detectors)
+        views = odl.uniform_partition(self._low, self._high, angles)
+        geometry = tomo.Parallel2dGeometry(views, odl.uniform_partition(-self._width / 2, self._width / 2, detectors))
         transform = tomo.RayTransform(space, geometry, impl="astra_cpu" if on_cpu else "astra_cuda")
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The 'astra_cpu' backend may be too slow", RuntimeWarning)
@@ -70,17 +87,21 @@ class Tomography(LinearOperator):
             out.copy_(torch.as_tensor(operator(element).data))
         return result
 
+    def _in_order(self, y: Tensor) -> Tensor:
+        """Return measurements with their views in ODL's order, or those of ODL in ours."""
+        return y.flip(2) if self._reversed else y
+
     def _forward(self, x: Tensor) -> Tensor:
-        return self._each(self._transform(x.device), x)
+        return self._in_order(self._each(self._transform(x.device), x))
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        return self._each(self._transform(y.device).adjoint, y)
+        return self._each(self._transform(y.device).adjoint, self._in_order(y))
 
     def fbp(self, y: Tensor) -> Tensor:
         """Return the filtered back-projection of y, with ODL's Ram-Lak filter."""
         from odl.applications import tomo
 
-        return self._each(tomo.fbp_op(self._transform(y.device)), self._checked(y, self.output_shape))
+        return self._each(tomo.fbp_op(self._transform(y.device)), self._in_order(self._checked(y, self.output_shape)))
 
     def initial(self, y: Tensor) -> Tensor:
         """Return the filtered back-projection of y."""
@@ -113,13 +134,32 @@ class Tomography(LinearOperator):
 
 
 class TomographySettings(OperatorSettings):
-    """Line integrals of each channel along parallel beams at equally spaced angles."""
+    """Line integrals of each channel along parallel beams; measurements are (angles, detectors), see docs/measurements.md.
 
-    angles: PositiveInt = Field(default=200, description="number of angles in [0, pi)")
+    The view at 0 degrees sums along rows, its cells are ordered downwards; that at 90 degrees sums along columns, its cells
+    are ordered rightwards. The axis of rotation is the centre of image and detector.
+    """
+
+    angles: PositiveInt = Field(default=200, description="number of angles")
     detectors: PositiveInt = Field(default=400, description="number of detector cells")
     extent: PositiveFloat = Field(
-        default=128.0, description="half the side of the image, in the unit of length of the integrals"
+        default=128.0,
+        description="half the side of the image, in the unit of length of the integrals; H / 2: pixels have the side 1",
     )
+    first: float | None = Field(default=None, description="the first angle, in degrees; null: half a step")
+    arc: float = Field(
+        default=180.0, description="degrees of all views together: `angles` times the step between them; negative: clockwise"
+    )
+    width: PositiveFloat | None = Field(
+        default=None, description="width of the whole detector, in the unit of `extent`; null: the diagonal of the image"
+    )
+
+    @field_validator("arc")
+    @classmethod
+    def _turns(cls, arc: float) -> float:
+        if arc == 0:
+            raise ValueError("arc is 0, but the angles must differ")
+        return arc
 
     def check(self, input_shape: tuple[int, ...]) -> None:
         _, height, width = input_shape
@@ -127,4 +167,5 @@ class TomographySettings(OperatorSettings):
             raise ValueError(f"tomography takes square images, not {height} x {width}")
 
     def build(self, input_shape: tuple[int, ...], seed: int) -> Tomography:
-        return Tomography(input_shape, self.angles, self.detectors, self.extent)
+        settings = (self.angles, self.detectors, self.extent, self.first, self.arc, self.width)
+        return Tomography(input_shape, *settings)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from lpn.images import centre, to_tensor
-from lpn.metrics import psnr, ssim
+from lpn.metrics import check_border, psnr, ssim
 from lpn.networks import Network
 from lpn.seeds import torch_generator
 from lpn.training.settings import TrainingSettings
@@ -22,9 +22,10 @@ def make_validation(
         settings: of the training, whose noise is added.
         device: the model's device.
 
-    Raises ValueError if the images are smaller than training patches.
+    Raises ValueError if the images are smaller than training patches, or these are than the window of the SSIM.
     """
     clean = centre(to_tensor(images), settings.sample_shape[-1])
+    check_border(clean.shape, 0)
     noise = torch.randn(clean.shape, generator=torch_generator(settings.seed, "validation"))
     noisy = clean + settings.sigma * noise
     noisy = (noisy.clamp(0, 1) if settings.clip_noisy else noisy).to(device)

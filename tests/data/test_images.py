@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from data.conftest import pixels
-from lpn.data._images import pixel_digest, read_image
+from lpn.data._images import image_files, pixel_digest, read_image
 from lpn.errors import UserError
 
 
@@ -39,6 +39,34 @@ def test_colours_of_16_bits_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + rows + chunk(b"IEND", b""))
     with pytest.raises(UserError, match=r"a\.png has 16 or more bits a channel"):
         read_image(tmp_path / "a.png", grey=False)
+
+
+@pytest.mark.parametrize("end", ["tif", "png"])
+def test_pictures_of_several_pages_are_refused(end: str, tmp_path: Path) -> None:
+    pages = [Image.fromarray(pixels(4, 6, 3)) for _ in range(3)]
+    pages[1].putpixel((0, 0), (9, 9, 9))
+    pages[0].save(tmp_path / f"a.{end}", save_all=True, append_images=pages[1:])
+    with pytest.raises(UserError, match=rf"a\.{end} has 3 pages, of which one would be read\. Save each"):
+        read_image(tmp_path / f"a.{end}", grey=False)
+
+
+def test_previews_of_a_camera_are_no_pages(tmp_path: Path) -> None:
+    pages = [Image.fromarray(pixels(4, 6, 3)), Image.fromarray(pixels(2, 3, 3))]
+    pages[0].save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=pages[1:])
+    assert read_image(tmp_path / "a.jpg", grey=False).shape == (3, 4, 6)
+
+
+def test_arrays_in_the_place_of_pictures_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a.mat", "b.npy", "c.txt"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(UserError, match=r"holds no image .*It holds a\.mat \(a MATLAB file\), b\.npy \(a NumPy array\), c"):
+        image_files(tmp_path)
+    for number in range(9):
+        (tmp_path / f"d{number}.mat").write_bytes(b"")
+    (tmp_path / "e.png").write_bytes(b"")
+    assert image_files(tmp_path) == [tmp_path / "e.png"]
+    assert "a.mat (a MATLAB file), b.npy (a NumPy array), c.txt, d0" in (note := capsys.readouterr().out)
+    assert "d1.mat (a MATLAB file), ...: not used" in note
 
 
 def test_digest_depends_on_shape_and_order() -> None:

@@ -32,6 +32,7 @@ SMALL: dict[str, Callable[[], LinearOperator]] = {
     "bayer": lambda: BayerMosaic((3, 6, 8)),
     "sensing": lambda: CompressedSensing.random((2, 7, 9), 20, seed=0),
     "tomography": lambda: Tomography((2, 16, 16), angles=12, detectors=25),
+    "turned": lambda: Tomography((2, 16, 16), 12, 25, extent=8.0, first=40.0, arc=-200.0, width=20.0),
 }
 
 

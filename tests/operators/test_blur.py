@@ -46,6 +46,7 @@ def test_published_blur(path: Path, sigma: float) -> None:
 
 def test_blur_by_a_kernel_of_a_file_is_full_convolution(tmp_path: Path) -> None:
     kernel, x = draw(3, 5).numpy(), draw(1, 1, 8, 9)
+    kernel /= kernel.sum()
     np.save(tmp_path / "kernel.npy", kernel)
     operator = build("blur", (1, 8, 9), kernel=str(tmp_path / "kernel.npy"))
     np.testing.assert_allclose(operator(x)[0, 0], convolve2d(x[0, 0], kernel), atol=1e-12)
@@ -57,6 +58,3 @@ def test_kernels_of_files_that_do_not_fit_name_the_file(tmp_path: Path) -> None:
     np.save(tmp_path / "kernel.npy", np.ones((2, 9, 9)))
     with pytest.raises(UserError, match=r"kernel\.npy, kernel 1: a blur kernel of shape \(9, 9\) does not fit"):
         build("blur", (1, 8, 8), kernel=str(tmp_path / "kernel.npy"), number=1)
-    np.save(tmp_path / "kernel.npy", np.zeros((3, 3)))
-    with pytest.raises(UserError, match=r"kernel\.npy, kernel 0: .*nonzero sum"):
-        build("blur", (1, 8, 8), kernel=str(tmp_path / "kernel.npy"))

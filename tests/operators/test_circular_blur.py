@@ -56,9 +56,6 @@ def test_kernel_from_a_file(tmp_path: Path) -> None:
     torch.testing.assert_close(operator(x), expected, rtol=0, atol=1e-6)
     with pytest.raises(UserError, match=r"kernels\.npy holds 2 kernels.* no number 2"):
         build("circular_blur", (1, 8, 8), kernel=str(path), number=2)
-    np.save(path, np.ones((3, 3)))
-    with pytest.raises(UserError, match=r"kernels\.npy, kernel 0: .* sum to 1, not to 9"):
-        build("circular_blur", (1, 8, 8), kernel=str(path))
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(UserError, match="can't be read"):
         build("circular_blur", (1, 8, 8), kernel=str(path))

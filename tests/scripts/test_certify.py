@@ -61,5 +61,7 @@ def test_what_does_not_fit_is_refused(refused: Callable[..., str], images: Path,
     model = save(images / "numbers", golden_network(BUNDLED / "net_laplacian.npz"))
     assert "needs 'low' and 'high'" in refused("certify", "--spec", SPEC, "--model", model)
     assert "needs 'low' and 'high'" in refused("certify", "--spec", SPEC | {"high": 1}, "--model", model)
+    backwards = SPEC | {"low": 1, "high": -1}
+    assert "'low' is 1, not below 'high', -1" in refused("certify", "--spec", backwards, "--model", model)
     model = save(images / "dncnn", DnCNNSettings(depth=2, hidden=2).build())
     assert "is a network 'dncnn'" in refused("certify", "--spec", SPEC, "--model", model, "--data", images)

@@ -38,6 +38,21 @@ def test_grid_search_finds_the_best_point(
     assert set(images.tuned) == {", ".join(f"{key} {value:g}" for key, value in chosen["parameters"].items())}
 
 
+@pytest.mark.parametrize(
+    ("scores", "message"),
+    [
+        ([], "there are no scores to choose from"),
+        (
+            [{"parameters": {"scale": 1}, "psnr": 1.0}, {"parameters": {"solver.rho": 1}, "psnr": 2.0}],
+            "not of one grid: some",
+        ),
+    ],
+)
+def test_scores_that_are_no_grid_are_refused(refused: Refused, tmp_path: Path, scores: list, message: str) -> None:
+    (tmp_path / "0.json").write_text(json.dumps(scores))
+    assert message in refused("choose", tmp_path / "0.json", "--output", tmp_path / "tuned.json")
+
+
 def test_a_grid_that_diverges_everywhere_is_named(refused: Refused, tmp_path: Path) -> None:
     (tmp_path / "0.json").write_text(json.dumps([{"parameters": {"solver.rho": rho}, "psnr": None} for rho in (1, 2)]))
     assert "diverged at every point" in refused("choose", tmp_path / "0.json", "--output", tmp_path / "tuned.json")

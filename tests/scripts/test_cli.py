@@ -56,6 +56,7 @@ def test_settings_are_text_or_files(cli: ModuleType, tmp_path: Path, monkeypatch
         ("twice.yaml", r"(?s)twice\.yaml are no valid YAML.*duplicate key"),
         ("broken.yaml", "broken.yaml are no valid YAML"),
         ("list.yaml", "must be a mapping of keys to values"),
+        ("[1]", r"the settings \[1\] must be a mapping of keys to values"),
     ],
 )
 def test_faults_are_named(cli: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str) -> None:
@@ -84,3 +85,13 @@ def test_a_job_ends_its_log_with_a_record(cli: ModuleType, capsys: pytest.Captur
     with pytest.raises(SystemExit):
         cli.run_job(lambda: cli.read_spec("{", Spec))
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "two", "1.5"])
+def test_numbers_of_threads_are_positive(cli: ModuleType, number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = cli.parser("What it does.")
+    cli.add_threads(arguments)
+    assert arguments.parse_args(["--threads", "2"]).threads == 2
+    with pytest.raises(SystemExit):
+        arguments.parse_args([f"--threads={number}"])
+    assert f"argument --threads: must be a positive integer, not '{number}'" in capsys.readouterr().err

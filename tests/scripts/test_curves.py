@@ -55,6 +55,7 @@ def test_bad_models_and_grids_are_refused(
     message = refused("curves", "--spec", GRID | {"high": 1e6}, "--model", scalar_model, *output)
     assert "can't be inverted at x = 1e+06" in message
     assert "'low' is -1, not below" in refused("curves", "--spec", GRID | {"high": -1}, "--model", scalar_model, *output)
+    assert "'points' is 1" in refused("curves", "--spec", GRID | {"points": 1}, "--model", scalar_model, *output)
     other = model(name="lpn_28", hidden=2)
     assert "no learned proximal network of numbers" in refused("curves", "--spec", GRID, "--model", other, *output)
     assert not (tmp_path / "a.csv").exists()

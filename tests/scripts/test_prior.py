@@ -56,6 +56,7 @@ def test_prior_at_the_centres_of_larger_images(
         (NETWORK, {"images": 9}, "has only 5 images"),
         (NETWORK, {"levels": [0, 0]}, "not all different"),
         (NETWORK, {"levels": []}, "levels"),
+        (NETWORK, {"levels": [-0.1]}, "'levels.0' is -0.1"),
         (NETWORK, {"perturbation": "rotation"}, "perturbation"),
         (NETWORK, {"method": "ls", "max_iterations": 1}, "stopped at a relative residual"),
     ],

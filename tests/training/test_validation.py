@@ -35,3 +35,6 @@ def test_quality_of_the_denoised_centres() -> None:
 def test_images_that_are_too_small_are_refused() -> None:
     with pytest.raises(ValueError, match="28 don't fit into images of 20x40"):
         make_validation(IMAGES[:, :, :20], small_settings(), torch.device("cpu"))
+    tiny = small_settings(network={"name": "dncnn", "hidden": 2, "depth": 2}, patch=6)
+    with pytest.raises(ValueError, match="images of 6x6 pixels are smaller than the window of the SSIM, 7x7"):
+        make_validation(IMAGES, tiny, torch.device("cpu"))

@@ -484,7 +484,7 @@ def test_sections_are_those_of_the_schema() -> None:
     ("texts", "name"),
     [
         (["run: 'mine'\nlabel: x\nmake: laplacian\n"], "mine"),
-        (['methods: {extra: {title: Extra}}\n', 'run: "mine"  # a comment\nlabel: x\nmake: laplacian\n'], "mine"),
+        (["methods: {extra: {title: Extra}}\n", 'run: "mine"  # a comment\nlabel: x\nmake: laplacian\n'], "mine"),
         (["label: x\nmake: laplacian\n"], None),
     ],
 )
