@@ -8,10 +8,13 @@ import errno
 import io
 import json
 import pickle
+import re
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import ValidationError
 
@@ -21,40 +24,136 @@ from lpn.networks import Network, NetworkSettings, build_network, network_settin
 from lpn.settings import sentences
 
 KEYS = ("iteration", "model_state_dict", "optimizer_state_dict", "loss")
+NUMPY = {"numpy._core.multiarray.scalar", "numpy.core.multiarray.scalar"}  # how NumPy 2 and 1 pickle a scalar
+FOREIGN = {  # how files begin that people have in the place of a checkpoint
+    b"version https://git-lfs": "a Git LFS pointer, not the model. Run 'git lfs pull' in its repository",
+    b"<": "a web page, not a model. Open the link of the model in a browser and download the file itself",
+    b"{": "JSON text, not a model. Use the file of the weights",
+    b"\x1f\x8b": "packed by gzip. Unpack it, and use the file in it",
+    b"\x89HDF": "an HDF5 file, not a PyTorch checkpoint. Use the weights that PyTorch saved",
+}
+INVALID = (RuntimeError, ValueError, LookupError, TypeError, AttributeError)  # of reading damaged bytes
+SAFETENSORS = {
+    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64,
+    "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
+}  # fmt: skip
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint to the CPU.
+    """Read a checkpoint to the CPU: the published keys, and whatever else the file has.
 
-    Raises UserError if the file is missing or truncated, holds anything other than tensors and plain values, or lacks one of
-    the published keys.
+    Where a file of another program lacks keys, iteration is 0, the optimiser's state empty and the loss NaN; its weights are
+    under `model_state_dict`, `state_dict` or the only key of weights, or the whole file. A safetensors file is read too.
+
+    Raises UserError if the file is missing, truncated or no checkpoint, or holds more than tensors and plain values.
     """
-    if not Path(path).exists():
-        raise UserError(f"the checkpoint {path} does not exist.")
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"the checkpoint {path} {'is a folder' if path.is_dir() else 'does not exist'}.")
     try:
-        if zipfile.is_zipfile(path):  # as all are since PyTorch 1.6
-            with zipfile.ZipFile(path) as file:
-                if name := file.testzip():  # has another checksum than it was written with: torch.load does not look
-                    raise zipfile.BadZipFile(name)
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        content = _read_safetensors(path) or _read_pickle(path)
     except pickle.UnpicklingError as error:
-        raise UserError(
-            f"{path} is not a safe checkpoint: it holds more than tensors and plain values, or is damaged "
-            f"({str(error).splitlines()[0]}). Use a file saved with plain state dicts."
-        ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, IndexError, KeyError, zipfile.BadZipFile) as error:
+        found = re.search(r"GLOBAL (\S+)", str(error))  # not the rest: torch advises to load it unsafely
+        what = f"holds {found[1]}, not only tensors and plain values" if found else "is damaged, or no file of torch.save"
+        raise UserError(f"{path} is not a safe checkpoint: it {what}. Save a state_dict() in its place.") from error
+    except (OSError, EOFError, zipfile.BadZipFile, *INVALID) as error:
         # EINVAL: in a cut file torch seeks to before its start
         if isinstance(error, OSError) and error.errno != errno.EINVAL:
             raise
         raise UserError(
-            f"{path} is truncated or corrupt ({type(error).__name__}). Delete it and train or download it again."
+            f"{path} is truncated or corrupt, or no checkpoint ({type(error).__name__}). Delete it, and train or "
+            "download it again."
         ) from error
-    if not isinstance(checkpoint, dict) or not set(KEYS) <= set(checkpoint):
-        raise UserError(f"{path} is not a checkpoint: it must hold the keys {', '.join(KEYS)}.")
-    state = checkpoint["model_state_dict"]
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise UserError(f"{path} is not a checkpoint: its 'model_state_dict' must be a dictionary of tensors.")
-    return checkpoint
+    return _completed(content, path)
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Raise UserError for files that are something else."""
+    with path.open("rb") as file:
+        start = file.read(64)
+    if not start:
+        raise UserError(f"{path} is empty. Delete it and train or download it again.")
+    for beginning, what in FOREIGN.items():
+        if start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(beginning):
+            raise UserError(f"{path} is {what}.")
+    if zipfile.is_zipfile(path):  # as all checkpoints are since PyTorch 1.6
+        with zipfile.ZipFile(path) as file:
+            names = {name.rpartition("/")[2]: name for name in file.namelist()}
+        if "constants.pkl" in names:
+            raise UserError(f"{path} is a TorchScript program, not a checkpoint. Save its state_dict() in its place.")
+        if "data.pkl" not in names:
+            held = ", ".join(list(names.values())[:3]) or "nothing"
+            raise UserError(f"{path} is an archive that holds {held}, not a checkpoint. Unpack it, and use the model in it.")
+
+
+def _read_safetensors(path: Path) -> dict[str, torch.Tensor] | None:
+    """Read a safetensors file: the length of its header, the header, which is JSON, and the bytes. None for other files."""
+    with path.open("rb") as file:
+        length = file.read(8)
+        if length[5:] != bytes(3) or file.read(1) != b"{":
+            return None
+        file.seek(8)
+        header = json.loads(file.read(int.from_bytes(length, "little")))
+        data = bytearray(file.read())
+
+    def tensor(dtype: str, shape: list[int], data_offsets: list[int]) -> torch.Tensor:
+        return torch.frombuffer(data[slice(*data_offsets)], dtype=SAFETENSORS[dtype]).reshape(shape)
+
+    return {name: tensor(**entry) for name, entry in header.items() if name != "__metadata__"}
+
+
+def _read_pickle(path: Path) -> Any:
+    """Read what torch.save wrote; NumPy's scalars become numbers."""
+    _refuse_foreign(path)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as file:
+            if name := file.testzip():  # has another checksum than it was written with: torch.load does not look
+                raise zipfile.BadZipFile(name)
+    allowed = [*((_number, name) for name in NUMPY), (_ScalarType, "numpy.dtype")]
+    with torch.serialization.safe_globals(allowed), warnings.catch_warnings(action="ignore"):  # of pickle's protocols
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+class _ScalarType:
+    """Stands for the type of a pickled NumPy scalar: a real number or a boolean, never an object."""
+
+    def __init__(self, code: str, *flags: bool) -> None:
+        if not re.fullmatch(r"[fiu][1248]|b1", code):
+            raise pickle.UnpicklingError(f"GLOBAL numpy.dtype({code!r})")
+        self.dtype = np.dtype(code)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        if state[1] in ("<", ">"):  # the byte order; "|" is none
+            self.dtype = np.dtype(f"{state[1]}{self.dtype.str[1:]}")
+
+
+def _number(kind: _ScalarType, content: bytes) -> float:
+    """Return the number that a pickled NumPy scalar is."""
+    return np.frombuffer(content, kind.dtype, count=1)[0].item()
+
+
+def _is_state(value: Any) -> bool:
+    """Return whether a value is a dictionary of tensors."""
+    return isinstance(value, dict) and all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in value.items())
+
+
+def _completed(content: Any, path: Path) -> dict[str, Any]:
+    """Return the content of a file as a checkpoint, see `read_checkpoint`."""
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is not a checkpoint: it holds a {type(content).__name__}, not a dictionary of tensors.")
+    if content and _is_state(content):
+        content = {"model_state_dict": content}
+    named = [key for key in ("model_state_dict", "state_dict") if key in content]
+    states = named[:1] or [key for key, value in content.items() if _is_state(value) and value]
+    key = states[0] if len(states) == 1 else None
+    if not _is_state(content.get(key)):
+        keys = ", ".join(map(str, [*content][:5])) or "none"
+        raise UserError(
+            f"{path} is not a checkpoint: it must have its weights, a dictionary of tensors, under the key "
+            f"'model_state_dict' or 'state_dict'. Its keys are: {keys}."
+        )
+    checkpoint = dict(zip(KEYS, (0, content[key], {}, float("nan")), strict=True)) | content
+    return checkpoint | {"iteration": checkpoint["iteration"] if isinstance(checkpoint["iteration"], int) else 0}
 
 
 def write_checkpoint(path: str | Path, checkpoint: dict[str, Any]) -> None:
@@ -66,8 +165,15 @@ def write_checkpoint(path: str | Path, checkpoint: dict[str, Any]) -> None:
 
 
 def load_state(model: Network, state: dict[str, torch.Tensor], source: str | Path) -> None:
-    """Load a state dict into `model`. Raises UserError, naming `source` and the first difference, if it doesn't fit."""
+    """Load a state dict into `model`, also if wrappers such as DataParallel put one name before all: "module.lin.0.weight".
+
+    Raises UserError, naming `source` and the first difference, if it doesn't fit.
+    """
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    bare = state
+    while bare.keys() != expected.keys() and len({name.partition(".")[:2] for name in bare}) == 1:
+        bare = {name.partition(".")[2]: value for name, value in bare.items()}
+    state = bare if bare.keys() == expected.keys() else state
     found = {name: tuple(value.shape) for name, value in state.items()}
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
@@ -76,7 +182,10 @@ def load_state(model: Network, state: dict[str, torch.Tensor], source: str | Pat
                 f"{found.get(name, 'none')} there, and {expected.get(name, 'none')} in the network {model.config}. "
                 "Use the settings of the network that was trained, or the checkpoint that belongs to these."
             )
-    model.load_state_dict(state)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise UserError(f"{source} holds sparse, quantised or empty weights. Save them as plain tensors.") from error
 
 
 def save_model(path: str | Path, model: Network, iteration: int, optimizer_state: dict[str, Any], loss: float) -> None:

@@ -1,14 +1,15 @@
 """Atomic file writing: a reader sees the old file or the whole new one, never a part. Checksums. Locks."""
 
 import errno
+import glob
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 import time
 import tokenize
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,26 +24,42 @@ def atomic_path(path: str | Path, suffix: str = "") -> Iterator[Path]:
 
     The temporary file is flushed to disk before the rename and removed when the block fails, so a killed
     job or a full disk leaves the previous `path` as it was. `suffix` serves writers that look at the name.
+    It is locked while it is written, so the next writer of `path` removes what a killed one left.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
-        WRITTEN.add(path)
-    except OSError as error:
-        error.filename = str(path)
-        raise
-    finally:
-        temporary.unlink(missing_ok=True)
+    _remove_stale(path, suffix)
+    temporary, lock = _new_file(path, suffix)
+    with lock:
+        try:
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            WRITTEN.add(path)
+        except OSError as error:
+            error.filename = str(path)
+            raise
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _new_file(path: Path, suffix: str) -> tuple[Path, IO[str]]:
+    """Return a new hidden file beside `path`, and its lock."""
+    while True:
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}{suffix}")
+        if lock := try_lock(temporary):
+            if temporary.exists():
+                return temporary, lock
+            lock.close()  # another writer took it for a stale one before it was locked
+
+
+def _remove_stale(path: Path, suffix: str) -> None:
+    """Remove the files of `_new_file` that no process writes; none on a file system without locks."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 16}{suffix}"):
+        with suppress(OSError), left.open("r+") as file:  # gone, or another user's
+            if _lock(file):
+                left.unlink()
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -85,19 +102,27 @@ def try_lock(path: str | Path) -> IO[str] | None:
 
     On a file system without locks nothing is locked and no one waits.
     """
-    import fcntl
-
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     file = Path(path).open("a")  # noqa: SIM115 - whoever holds the lock closes it
+    if _lock(file) is False:
+        file.close()
+        return None
+    return file
+
+
+def _lock(file: IO[str]) -> bool | None:
+    """Lock an open file. Return whether that succeeded: False if another has the lock, None if there are no locks."""
+    import fcntl
+
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        file.close()
-        return None
+        return False
     except OSError as error:
         if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):
             raise
-    return file
+        return None
+    return True
 
 
 @contextmanager

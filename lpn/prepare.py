@@ -31,8 +31,6 @@ def prepare(dataset: DataSet, output: str | Path, sources: Sources) -> str:
         )
     for split in SPLITS:
         path = Path(output) / f"{split}.npy"
-        for left in path.parent.glob(f".{path.name}.*"):  # by a killed job, up to gigabytes
-            left.unlink()
         with atomic_path(path, suffix=".npy") as temporary:
             _write(temporary, images[split])
     return source

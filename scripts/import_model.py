@@ -15,7 +15,7 @@ from pydantic import Field
 
 from lpn.checkpoints import load_model, read_checkpoint, save_model
 from lpn.errors import UserError
-from lpn.fetch import fetch_model
+from lpn.fetch import Sha256, fetch_model
 from lpn.networks import NetworkSettings
 from lpn.settings import Choice, Settings
 
@@ -25,6 +25,7 @@ class ImportSpec(Settings):
 
     source: str = Field(min_length=1, description="path, URL or drive:FOLDER_ID/PATH of a public Google Drive folder")
     network: Annotated[NetworkSettings, Choice("network")] = Field(description="the network of the checkpoint")
+    sha256: Sha256 | None = Field(default=None, description="SHA-256 of the file")
 
 
 def check_settings(file: Path, config: dict[str, Any]) -> None:
@@ -45,7 +46,7 @@ def main() -> None:
     arguments.add_argument("--output", type=Path, required=True, help="model.pt; model_config.json is written beside it")
     args = arguments.parse_args()
     spec = read_spec(args.spec, ImportSpec)
-    path = fetch_model(spec.source)
+    path = fetch_model(spec.source, spec.sha256)
     with as_user_errors("key 'network': "):
         model, checkpoint = load_model(path, spec.network), read_checkpoint(path)
     check_settings(path.with_name("model_config.json"), model.config)

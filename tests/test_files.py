@@ -3,12 +3,15 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from lpn.errors import run_cli
-from lpn.files import atomic_path, checksum, write_json, write_text
+from lpn.files import atomic_path, checksum, try_lock, write_json, write_text
 
 
 def test_failed_writes_leave_the_old_file(tmp_path: Path) -> None:
@@ -54,24 +57,32 @@ def test_folders_are_made_and_nan_is_no_json(tmp_path: Path) -> None:
         write_json(tmp_path / "bad.json", float("nan"))
 
 
-def test_an_ended_job_leaves_no_temporary_file(tmp_path: Path) -> None:
-    program = """
+WRITER = """
 import sys, time
 from lpn.errors import run_cli
 from lpn.files import atomic_path
 def main():
-    with atomic_path(sys.argv[1]) as path:
+    with atomic_path(sys.argv[1], suffix=".npy") as path:
         path.write_text("a part")
         print("begun", flush=True)
         time.sleep(60)
 run_cli(main)
 """
-    command = [sys.executable, "-c", program, str(tmp_path / "file")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "begun\n"
-        process.terminate()
-        assert process.wait(30) == 128 + signal.SIGTERM
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that writes x.npy for a minute."""
+    with subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path / "x.npy")], stdout=subprocess.PIPE, text=True) as job:
+        assert job.stdout is not None
+        assert job.stdout.readline() == "begun\n"
+        yield job
+        job.kill()
+
+
+def test_an_ended_job_leaves_no_temporary_file(tmp_path: Path, writer: subprocess.Popen[str]) -> None:
+    writer.terminate()
+    assert writer.wait(30) == 128 + signal.SIGTERM
     assert list(tmp_path.iterdir()) == []
 
 
@@ -85,3 +96,66 @@ def test_checksum_of_a_folder_is_that_of_its_files(tmp_path: Path) -> None:
     second = checksum(tmp_path / "a")
     (tmp_path / "a/b/y").write_text("2")
     assert len({first, second, checksum(tmp_path / "a")}) == 3
+
+
+def write_again(path: Path) -> list[Path]:
+    """Write a file; return all others of its folder."""
+    with atomic_path(path, suffix=".npy") as temporary:
+        temporary.write_text("whole")
+    return [other for other in path.parent.iterdir() if other != path]
+
+
+def test_the_file_of_a_killed_job_is_removed_by_the_next(tmp_path: Path, writer: subprocess.Popen[str]) -> None:
+    (left,) = write_again(tmp_path / "x.npy")  # the other process still writes it
+    assert left.read_text() == "a part"
+    writer.kill()
+    writer.wait()
+    assert left in write_again(tmp_path / "x2.npy")  # of another file
+    foreign = tmp_path / ".x.npy.swp"
+    foreign.touch()
+    assert sorted(write_again(tmp_path / "x.npy")) == [foreign, tmp_path / "x2.npy"]
+
+
+def test_without_locks_nothing_is_removed(
+    tmp_path: Path, writer: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(file: object, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    writer.kill()
+    writer.wait()
+    assert len(write_again(tmp_path / "x.npy")) == 1
+
+
+def test_a_file_that_is_taken_for_stale_before_it_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another writer removes it between its creation and its lock: then another one is made."""
+    removed = []
+
+    def late(path: Path) -> IO[str] | None:
+        lock = try_lock(path)
+        if not removed:
+            path.unlink()
+            removed.append(path)
+        return lock
+
+    monkeypatch.setattr("lpn.files.try_lock", late)
+    assert write_again(tmp_path / "x.npy") == []
+    assert removed
+
+
+def test_many_writers_of_one_file(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda i: write_text(tmp_path / "x", f"{i}" * 999), range(200)))
+    (path,) = tmp_path.iterdir()
+    assert len(set(path.read_text())) <= 3
+    assert len(path.read_text()) in (999, 1998, 2997)
+
+
+def test_the_umask_decides_who_may_read(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_text(tmp_path / "x", "")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "x").stat().st_mode & 0o777 == 0o640

@@ -1,5 +1,6 @@
 """Models that were trained elsewhere: from a file, a URL or Google Drive."""
 
+import hashlib
 import json
 import re
 import subprocess
@@ -28,8 +29,10 @@ def trained(tmp_path: Path, mnist_network: LPN, monkeypatch: pytest.MonkeyPatch)
     return path
 
 
-def import_model(source: str, output: Path, network: dict[str, Any] = NETWORK) -> subprocess.CompletedProcess[str]:
-    spec = json.dumps({"source": source, "network": network})
+def import_model(
+    source: str, output: Path, network: dict[str, Any] = NETWORK, sha256: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    spec = json.dumps({"source": source, "network": network, "sha256": sha256})
     command = [sys.executable, str(ROOT / "scripts/import_model.py"), "--spec", spec, "--output", str(output)]
     return subprocess.run(command, check=False, capture_output=True, text=True)
 
@@ -67,6 +70,24 @@ def test_settings_that_the_network_was_not_trained_with_are_refused(trained: Pat
     assert run.returncode == 1
     assert re.search(r"'network\.beta' is 10\.0.*model_config\.json the network was trained with\s+7\.0", run.stderr)
     assert import_model(str(trained), tmp_path / "out/model.pt", NETWORK | {"beta": 7.0}).returncode == 0
+
+
+def test_a_checksum(trained: Path, tmp_path: Path) -> None:
+    right = hashlib.sha256(trained.read_bytes()).hexdigest()
+    assert import_model(str(trained), tmp_path / "model.pt", sha256=right).returncode == 0
+    run = import_model(str(trained), tmp_path / "other/model.pt", sha256="0" * 64)
+    assert f"mnist.pt has the SHA-256 {right}, not {'0' * 64} as its key 'sha256' says" in run.stderr
+    assert not (tmp_path / "other/model.pt").exists()
+    assert "key 'sha256' is '0'" in import_model(str(trained), tmp_path / "x/model.pt", sha256="0").stderr
+
+
+def test_a_bare_state_dict(trained: Path, tmp_path: Path, mnist_network: LPN) -> None:
+    torch.save({f"module.{name}": value for name, value in mnist_network.state_dict().items()}, trained)
+    run = import_model(str(trained), tmp_path / "model.pt")
+    assert run.returncode == 0, run.stderr
+    assert torch.load(tmp_path / "model.pt", weights_only=True)["iteration"] == 0
+    x = torch.rand(2, 1, 28, 28)
+    assert torch.equal(load_model(tmp_path / "model.pt")(x), mnist_network(x))
 
 
 def test_other_architecture_and_nan_are_refused(trained: Path, tmp_path: Path) -> None:

@@ -90,8 +90,8 @@ class Plan:
         return settings | {"dataset": self.config["data"][data] if data in self.facts["drawn"] else None}
 
     def import_settings(self, model: str) -> dict[str, Any]:
-        """Return where a model comes from, and its architecture."""
-        return {key: self.models[model][key] for key in ("source", "network")}
+        """Return where a model comes from, its architecture and its checksum."""
+        return {key: self.models[model][key] for key in ("source", "network", "sha256")}
 
     def certificate_settings(self, model: str) -> dict[str, Any]:
         """Return the settings of a certificate; scalar networks are examined on the grid of their evaluation."""

@@ -21,6 +21,7 @@ from pydantic import (
 from lpn.certificate import CertificateSettings
 from lpn.data import DataSet
 from lpn.experiment import Method, Scores
+from lpn.fetch import Sha256
 from lpn.networks import NetworkSettings
 from lpn.operators import OperatorSettings
 from lpn.prior import METHODS
@@ -54,6 +55,7 @@ class Imported(Settings):
     source: Annotated[File, WrapValidator(_source)] = Field(
         description="a file, a URL, or drive:FOLDER_ID/PATH of a public Google Drive folder"
     )
+    sha256: Sha256 | None = Field(default=None, description="SHA-256 of the file; default: of the first download from a URL")
 
 
 def _model(model: Any) -> Model | Imported:
@@ -61,9 +63,10 @@ def _model(model: Any) -> Model | Imported:
     if not isinstance(model, dict):
         return Model.model_validate(model)
     imported = model.get("source") is not None
-    foreign = Model.model_fields.keys() - Imported.model_fields.keys() if imported else {"source"}
+    own, others = (Imported, Model) if imported else (Model, Imported)
+    foreign = others.model_fields.keys() - own.model_fields.keys()
     kept = {key: value for key, value in model.items() if key not in foreign}
-    return (Imported if imported else Model).model_validate(kept)
+    return own.model_validate(kept)
 
 
 AnyModel = Annotated[Model | Imported, PlainValidator(_model, json_schema_input_type=Model | Imported)]

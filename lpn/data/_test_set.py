@@ -1,6 +1,7 @@
 """The base of data sets that only test."""
 
 import itertools
+import re
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,9 +15,12 @@ from lpn.errors import UserError
 
 
 class EvaluationSet(DownloadedSet):
-    """A few published images, for tests only, ordered by size, then by name; uint8 (n, C, H, W)."""
+    """A few published images, for tests only, ordered by size, then by name; uint8 (n, C, H, W).
 
-    digest: ClassVar[str]  # `pixel_digest` of the original images in the order of their names
+    The images are known by their pixels, so that their files may have any names.
+    """
+
+    originals: ClassVar[str]  # of each original image, in their order: the first 8 digits of its `pixel_digest`
     groups: ClassVar[tuple[tuple[int, int, int], ...]]  # height, width, how many of the original images in their order
 
     @field_validator("count")
@@ -33,15 +37,30 @@ class EvaluationSet(DownloadedSet):
         return None if self.count is None else [*self.groups]
 
     def read_folder(self, place: Path) -> dict[str, Images]:
-        images = [read_image(path, grey=self.channels == 1) for path in image_files(place)]
-        digest = pixel_digest(images)
-        if self.count is not None and (len(images) != self.count or digest != self.digest):
-            raise UserError(
-                f"{place} holds {len(images)} images, which are not the {self.count} of {self.title} (the SHA-256 of the "
-                f"pixels is {digest[:12]}...). Get them from {self.people}, or set 'count' of this data set to "
-                "null to use what is there."
-            )
-        images.sort(key=lambda image: image.shape)  # stable: then by name
-        sizes = tuple(np.stack(list(group)) for _, group in itertools.groupby(images, lambda image: image.shape))
-        none = np.zeros((0, *images[0].shape), np.uint8)
+        images = {path.name: read_image(path, self.channels == 1) for path in sorted(image_files(place), key=_by_number)}
+        if self.count is not None:
+            images = self._originals(images, place)
+        ordered = sorted(images.values(), key=lambda image: image.shape)  # stable: then by name
+        sizes = tuple(np.stack(list(group)) for _, group in itertools.groupby(ordered, lambda image: image.shape))
+        none = np.zeros((0, *ordered[0].shape), np.uint8)
         return {"train": none, "validation": none, "test": sizes}
+
+    def _originals(self, images: dict[str, np.ndarray], place: Path) -> dict[str, np.ndarray]:
+        """Return the original images, in their order. Raises UserError unless all are there."""
+        originals = self.originals.split()
+        names = {pixel_digest([image])[:8]: name for name, image in images.items()}
+        others = [name for digest, name in names.items() if digest not in originals]
+        if missing := len(set(originals) - names.keys()):
+            raise UserError(
+                f"{place} lacks {missing} of the {len(originals)} images of {self.title}, which are known by their pixels. "
+                f"Other images there: {', '.join(others[:3]) or 'none'}. Get the original ones from {self.people}, or set "
+                "'count' of this data set to null to use what is there."
+            )
+        if others:
+            print(f"note: {place} also holds {', '.join(others)}: not used, no images of {self.title}.")
+        return {names[digest]: images[names[digest]] for digest in originals}
+
+
+def _by_number(path: Path) -> list[str | int]:
+    """Return a key that sorts 2.png before 10.png."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.name)]

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, PositiveInt
 
 from lpn.data._base import Images, Sizes
-from lpn.data._fetch import DownloadedSet, download
+from lpn.data._fetch import DownloadedSet
 from lpn.data._images import image_files, read_image
 from lpn.errors import UserError
 
@@ -20,7 +20,8 @@ HEIGHT, WIDTH = 321, 481  # of the landscape images; the others are 481x321
 class BSDS500(DownloadedSet):
     """BSDS500: uint8 (n, C, 321, 481); portrait images are turned by a quarter.
 
-    The folder `bsds500` of the data folder holds train, val and test, as BSDS500/data/images does in the official archive.
+    The folder `bsds500` of the data folder holds train, val and test, or the official archive unpacked, which has them in
+    BSDS500/data/images.
     """
 
     title = "BSDS500"
@@ -38,15 +39,16 @@ class BSDS500(DownloadedSet):
         return [(HEIGHT, WIDTH, self.count if split == "train" else None)]
 
     def read_folder(self, place: Path) -> dict[str, Images]:
+        copies = [place, *sorted(place.rglob("images"))]  # BSR/BSDS500/data/images as the archive unpacks, or BSDS500/images
+        place = next((copy for copy in copies if (copy / "train").is_dir()), place)
         files = {split: image_files(place / folder) for split, folder in FOLDERS.items()}
         self.check_count(len(files["train"]), place / "train")
         return {split: [partial(_landscape, path, self.grey) for path in files[split]] for split in files}
 
     def fetch(self, url: str, folder: Path) -> None:
-        """Download the archive and unpack its images into a folder, unless they are there."""
-        if (folder / "complete").exists():
-            return
-        archive = download(url, folder)
+        """Download the archive and unpack its images into a folder."""
+        super().fetch(url, folder)
+        archive = folder / self.files[0]
         try:
             with tarfile.open(archive) as tar:
                 for member in tar:  # written by our own names: nothing that the archive names is a path
@@ -57,7 +59,6 @@ class BSDS500(DownloadedSet):
                         target.write_bytes(content.read())
         finally:
             archive.unlink()
-        (folder / "complete").touch()
 
 
 def _landscape(path: Path, grey: bool) -> np.ndarray:

@@ -5,7 +5,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from pydantic import Field, PositiveInt
@@ -25,8 +25,8 @@ PARTITION, IMAGES = "list_eval_partition.txt", "img_align_celeba"
 class CelebA(CountedSet):
     """CelebA, aligned and centre-cropped: uint8 (n, 3, 128, 128).
 
-    The folder `celeba/celeba` of the data folder holds list_eval_partition.txt and img_align_celeba.zip or the unpacked
-    img_align_celeba/; what is missing comes from the mirrors or the official Google Drive. Attribute files are not needed.
+    The folder `celeba/celeba` or `celeba` of the data folder holds list_eval_partition.txt or .csv, and img_align_celeba.zip
+    or the unpacked img_align_celeba/; what is missing comes from the mirrors or the official Google Drive.
     """
 
     title = "CelebA"
@@ -39,32 +39,40 @@ class CelebA(CountedSet):
         return [(SIDE, SIDE, {"train": self.count, "test": TEST.stop - TEST.start}.get(split))]
 
     def read(self, sources: Sources) -> tuple[str, dict[str, Images]]:
-        place = sources.folder / "celeba/celeba"
-        partition = _file(PARTITION, place, sources.mirrors)
-        path = place / IMAGES
-        if (path / IMAGES).is_dir():  # as some archives unpack
-            path /= IMAGES
-        if not path.is_dir():
-            path = _file(f"{IMAGES}.zip", place, sources.mirrors)
-        names = self._names(partition)
+        places = [sources.folder / "celeba/celeba", sources.folder / "celeba"]
+
+        def file(*found: str) -> Path:
+            own = next((place / name for place in places for name in found if (place / name).exists()), None)
+            return own or _file(found[0], places[0], sources.mirrors)
+
+        names = self._names(file(PARTITION, "list_eval_partition.csv"))
+        folders = [place / name for place in places for name in (f"{IMAGES}/{IMAGES}", IMAGES)]  # as some archives unpack
+        path = next(filter(Path.is_dir, folders), None) or file(f"{IMAGES}.zip")
         try:
-            images = path if path.is_dir() else zipfile.ZipFile(path)  # nothing is unpacked to paths that it names
+            archive = None if path.is_dir() else zipfile.ZipFile(path)  # nothing is unpacked to paths that it names
         except zipfile.BadZipFile as error:
             raise UserError(f"{path} is damaged or no zip archive ({error}). Delete it and fetch it again.") from error
-        return str(path), {split: [partial(_crop, images, path / name) for name in names[split]] for split in names}
+        entries = {PurePosixPath(name).name: name for name in archive.namelist()} if archive else {}
+        return str(path), {
+            split: [partial(_crop, archive, path / name, entries.get(name, name)) for name in names[split]]
+            for split in names
+        }
 
     def _names(self, partition: Path) -> dict[str, list[str]]:
         """Return the names of the images of each split."""
         parts: dict[str, str] = {}
-        for number, line in enumerate(partition.read_text(errors="replace").splitlines(), 1):
-            name, _, part = line.partition(" ")
-            if part.strip() not in ("0", "1", "2") or not re.fullmatch(r"\d{6}\.jpg", name):
+        for number, line in enumerate(partition.read_text(encoding="utf-8-sig", errors="replace").splitlines(), 1):
+            if not line.strip() or line.startswith("image_id,"):  # of the .csv
+                continue
+            match = re.fullmatch(r"(\d{6}\.jpg)[\s,]+([012])\s*", line)
+            if not match:
                 raise UserError(
                     f"{partition}, line {number}: {line!r} is not '<six digits>.jpg <0, 1 or 2>'. Fetch it again."
                 )
+            name, part = match.groups()
             if name in parts:
                 raise UserError(f"{partition}, line {number}: {name} is named twice. Fetch it again.")
-            parts[name] = part.strip()
+            parts[name] = part
         train, held_back = (sorted(name for name in parts if parts[name] == part) for part in ("0", "1"))
         self.check_count(len(train), partition)
         if not train or len(held_back) < TEST.stop:
@@ -77,17 +85,18 @@ class CelebA(CountedSet):
 
 
 def _file(name: str, place: Path, mirrors: Sequence[str]) -> Path:
-    """Return an official file, from the user's folder, a folder of the mirrors, or downloaded to the cache."""
+    """Return an official file, from a folder of the mirrors, or downloaded to the cache."""
     from torchvision.datasets import CelebA as Official
 
-    target = cache() / name
+    folder = cache()
+    target = folder / name
     drive_id, md5 = next((entry[0], entry[1]) for entry in Official.file_list if entry[2] == name)
 
     def fetch(source: str) -> Path:
         if source == "Google Drive":
             fetch_drive(drive_id, target)
         elif "://" in source:
-            download(f"{source.rstrip('/')}/{name}", cache())
+            download(f"{source.rstrip('/')}/{name}", folder)
         elif (Path(source) / name).exists():
             return Path(source) / name
         if not target.exists():
@@ -97,19 +106,17 @@ def _file(name: str, place: Path, mirrors: Sequence[str]) -> Path:
             raise ValueError("wrong checksum, so truncated or damaged")
         return target
 
-    if (place / name).exists():
-        return place / name
     remedy = f"Place it in {place}, or name a mirror, a folder or URL, that has it."
-    with wait_for_lock(cache() / f"{name}.lock"):
+    with wait_for_lock(folder / f"{name}.lock"):
         if target.exists() and checksum(target, "md5") == md5:
             return target
         return first_good([*mirrors, "Google Drive"], fetch, help=f"CelebA's {name} could not be downloaded. {remedy}")[1]
 
 
-def _crop(images: Path | zipfile.ZipFile, path: Path) -> np.ndarray:
-    """Return the centre of an image of the folder or archive, as torchvision's CenterCrop(128) cuts it out."""
+def _crop(archive: zipfile.ZipFile | None, path: Path, entry: str) -> np.ndarray:
+    """Return the centre of an image, a file or the entry of an archive, as torchvision's CenterCrop(128) cuts it out."""
     try:
-        content = None if isinstance(images, Path) else images.read(f"{IMAGES}/{path.name}")
+        content = archive and archive.read(entry)
     except (KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:  # RuntimeError: encrypted
         raise UserError(f"{path} is missing or damaged ({error}). Fetch the archive again.") from error
     image = read_image(path, grey=False, content=content)

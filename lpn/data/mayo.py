@@ -35,9 +35,9 @@ class Mayo(CountedSet):
         return [(SIDE, SIDE, known.get(split))]
 
     def read(self, sources: Sources) -> tuple[str, dict[str, Images]]:
-        own = sources.folder / "mayoct" / FOLDER
-        places = [own, *(Path(mirror) / FOLDER for mirror in sources.mirrors if "://" not in mirror)]
-        place = next(filter(Path.is_dir, places), None) or _download(own)
+        own = sources.folder / "mayoct"
+        mirrors = [Path(mirror) / FOLDER for mirror in sources.mirrors if "://" not in mirror]
+        place = next((place for place in [own / FOLDER, own, *mirrors] if place.is_dir()), None) or _download(own / FOLDER)
         train, test = _numbered(place / "train/Phantom"), _numbered(place / "test/Phantom")
         self.check_count(len(train), place / "train/Phantom")
         if len(train) <= VALIDATION:

@@ -14,6 +14,6 @@ class Set11(EvaluationSet):
     people = "the usual collections of grey test images (barbara.png, boat.png ... peppers.png)"
     files = tuple(f"{name}.png" for name in NAMES)
     channels = 1
-    digest = "cb50233fe0ab18a68ade3e85f5fa208c8c89c26db489c52e922d97e79b629421"
+    originals = "ef2858f5 b9e60f61 5245a061 b0fdc80c 1a99e2b9 a8331013 e7e0d54b a47e3635 68d274be 2264b3cf 217be81c"
     groups = ((256, 256, 4), (512, 512, 7))
     count: PositiveInt | None = Field(default=11, description="11, the original images, or null to use what is there")

@@ -63,11 +63,9 @@ class Checkpoints:
     def restore(self, trainer: Trainer) -> list[str]:
         """Load the newest state of this training into the trainer, or that of a shorter training with the same steps so far.
 
-        Damaged states are renamed, and temporary files of killed processes are removed. Returns sentences that say what
-        happened, other than the loading of the newest state. Raises UserError if the state is another network's.
+        Damaged states are renamed. Returns sentences that say what happened, other than the loading of the newest state.
+        Raises UserError if the state is another network's.
         """
-        for unfinished in self.folder.glob(f".{self.current.name}.*"):
-            unfinished.unlink(missing_ok=True)
         notes: list[str] = []
         found = next(_states([self.current, self.previous], notes), None)
         if found is None:

@@ -3,12 +3,14 @@
 import io
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from gdown.exceptions import FileURLRetrievalError
 from PIL import Image
 
+import lpn.data._fetch
 from lpn.data import DataSet, Sources
 from lpn.prepare import prepare
 from lpn.settings import component
@@ -19,6 +21,13 @@ def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of downloads in the test's folder."""
     monkeypatch.setenv("LPN_DOWNLOADS", str(tmp_path / "downloads"))
     return tmp_path / "downloads"
+
+
+@pytest.fixture(autouse=True)
+def drive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Google Drive that answers."""
+    answer = lpn.data._fetch.answer
+    monkeypatch.setattr("lpn.data._fetch.answer", lambda url, *rest: Mock() if "google" in url else answer(url, *rest))
 
 
 def dataset(name: str, **settings: Any) -> DataSet:

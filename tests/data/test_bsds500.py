@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from data.conftest import dataset, pixels, place, prepare_set
-from lpn.data import SPLITS
+from lpn.data import SPLITS, Sources
 from lpn.data.bsds500 import BSDS500
 from lpn.errors import UserError
 from lpn.images import load_images
@@ -62,23 +62,63 @@ def test_images_are_checked(bsds: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out/validation.npy").exists()
 
 
+@pytest.mark.parametrize("place", ["images", "BSDS500/images", "BSR/BSDS500/data/images"])
+def test_unpacked_archives(bsds: Path, tmp_path: Path, place: str) -> None:
+    unpacked = tmp_path / "own/bsds500" / place
+    unpacked.parent.mkdir(parents=True)
+    (bsds / "bsds500").rename(unpacked)
+    (unpacked.parent / "groundTruth/train").mkdir(parents=True)
+    prepare_set("bsds500", tmp_path / "out", tmp_path / "own", count=2)
+    assert [len(load_images(tmp_path / f"out/{split}.npy")) for split in SPLITS] == [2, 1, 1]
+
+
+def pack(place: Path, names: list[str]) -> None:
+    """Write an archive of images."""
+    content = io.BytesIO()
+    Image.fromarray(pixels(321, 481, 3)).save(content, "jpeg")
+    place.parent.mkdir(exist_ok=True)
+    with tarfile.open(place, "w:gz") as tar:
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.size = len(content.getvalue())
+            tar.addfile(member, io.BytesIO(content.getvalue()))
+
+
+def test_a_download_that_others_read_is_not_removed(server: tuple[str, Path], tmp_path: Path) -> None:
+    """The images are read later, while another job asks for a number of images that the mirror does not have."""
+    url, folder = server
+    pack(
+        folder / "bsds500/BSR_bsds500.tgz", [f"BSR/BSDS500/data/images/{split}/1.jpg" for split in ("train", "val", "test")]
+    )
+    sources = Sources(tmp_path / "own", [url])
+    _, images = dataset("bsds500", count=1).read(sources)
+    with pytest.raises(UserError, match=r"1 training images of BSDS500, not 200"):
+        dataset("bsds500", grey=True).read(sources)
+    (read,) = images["train"]
+    assert callable(read)
+    assert read().shape == (3, 321, 481)
+
+
+def test_a_download_that_fails_its_check_is_fetched_again(server: tuple[str, Path], tmp_path: Path) -> None:
+    url, folder = server
+    names = [f"BSR/BSDS500/data/images/{split}/{i}.jpg" for split in ("train", "val", "test") for i in range(2)]
+    pack(folder / "bsds500/BSR_bsds500.tgz", names[1:])
+    with pytest.raises(UserError, match=r"1 training images of BSDS500, not 2"):
+        prepare_set("bsds500", tmp_path / "out", tmp_path / "own", [url], count=2)
+    pack(folder / "bsds500/BSR_bsds500.tgz", names)
+    prepare_set("bsds500", tmp_path / "out", tmp_path / "own", [url], count=2)
+
+
 def test_archive(server: tuple[str, Path], tmp_path: Path) -> None:
     """Of the archive only its images are used, wherever its other names lead."""
     url, folder = server
-    (folder / "bsds500").mkdir()
-    content = io.BytesIO()
-    Image.fromarray(pixels(321, 481, 3)).save(content, "jpeg")
     names = [f"BSR/BSDS500/data/images/{split}/{i}.jpg" for split in ("train", "val", "test") for i in range(2)]
     names += [
         "../../../BSDS500/data/images/test/../../evil.jpg",
         "/BSR/evil.jpg",
         "BSR/BSDS500/data/groundTruth/train/2.mat",
     ]
-    with tarfile.open(folder / "bsds500/BSR_bsds500.tgz", "w:gz") as tar:
-        for name in names:
-            member = tarfile.TarInfo(name)
-            member.size = len(content.getvalue())
-            tar.addfile(member, io.BytesIO(content.getvalue()))
+    pack(folder / "bsds500/BSR_bsds500.tgz", names)
     prepare_set("bsds500", tmp_path / "out", tmp_path / "own", [url], count=2)
     assert [len(load_images(tmp_path / f"out/{split}.npy")) for split in SPLITS] == [2, 2, 2]
     assert [path.name for path in tmp_path.rglob("*.jpg") if path.stem not in "01"] == []

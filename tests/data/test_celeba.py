@@ -47,6 +47,28 @@ def test_images_are_cropped_and_split(celeba: Path, tmp_path: Path) -> None:
     assert (tmp_path / "nested/test.npy").read_bytes() == (tmp_path / "out/test.npy").read_bytes()
 
 
+def test_public_copies(celeba: Path, tmp_path: Path) -> None:
+    """The partition as a table, in one folder with the images, whose archive has its files at any depth."""
+    prepare_set("celeba", tmp_path / "out", celeba, count=3)
+    given, place = celeba / "celeba/celeba", tmp_path / "copy/celeba"
+    place.mkdir(parents=True)
+    rows = (given / "list_eval_partition.txt").read_text().replace(" ", ",").replace("\n", "\r\n")
+    (place / "list_eval_partition.csv").write_text(f"\ufeffimage_id,partition\r\n{rows}", encoding="utf-8", newline="")
+    (given / "img_align_celeba").rename(place / "img_align_celeba")
+    assert prepare_set("celeba", tmp_path / "folder", tmp_path / "copy", count=3) == str(place / "img_align_celeba")
+    for prefix in ("", "archive/img_align_celeba/img_align_celeba/"):
+        with zipfile.ZipFile(place / "img_align_celeba.zip", "w") as archive:
+            for path in (place / "img_align_celeba").iterdir():
+                archive.write(path, f"{prefix}{path.name}")
+                archive.writestr(f"__MACOSX/._{path.name}", "what macOS adds")
+        (place / "img_align_celeba").rename(place / "moved")
+        prepare_set("celeba", tmp_path / "zip", tmp_path / "copy", count=3)
+        (place / "moved").rename(place / "img_align_celeba")
+        for split in SPLITS:
+            expected = (tmp_path / f"out/{split}.npy").read_bytes()
+            assert [(tmp_path / f"{out}/{split}.npy").read_bytes() for out in ("folder", "zip")] == [expected] * 2
+
+
 def test_archive_of_a_mirror(celeba: Path, tmp_path: Path) -> None:
     prepare_set("celeba", tmp_path / "folder", celeba, count=None)
     place = celeba / "celeba/celeba"

