@@ -173,8 +173,17 @@ def blame(settings: Component, error: Exception) -> str:
 
 
 def _resolved(path: str) -> str:
-    """Return a path with ~ and variables replaced, from the folder of the file it was read from."""
-    text = os.path.expandvars(Path(path).expanduser())
+    """Return a path with ~ and variables replaced, from the folder of the file it was read from.
+
+    Raises ValueError for a variable that is not set, and for the home of a user that does not exist.
+    """
+    text = os.path.expandvars(path)
+    if unknown := re.search(r"\$\{?(\w+)", text):
+        raise ValueError(f"the path {path} needs the environment variable {unknown[1]}, which is not set")
+    try:
+        text = str(Path(text).expanduser())
+    except RuntimeError as error:
+        raise ValueError(f"the path {path} starts at the home of a user who does not exist") from error
     if isinstance(path, Located) and not Path(text).is_absolute():
         text = os.path.normpath(Path(path.folder) / text)
     here = f"{Path.cwd()}{os.sep}"

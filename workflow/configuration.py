@@ -202,10 +202,11 @@ def resolve(files: Iterable[Path], overrides: Mapping[str, Any], cache: Path) ->
     The result is kept in the folder `cache`, under a key that covers the files, the code, and the files that settings name.
     """
     files = [Path(os.path.relpath(path)) for path in files]
-    key = hashlib.sha256(repr([list(map(str, files)), sorted(overrides.items()), os.environ.get("LPN_DATA")]).encode())
+    variables = [os.environ.get(name) for name in ("LPN_DATA", "HOME")]
+    key = hashlib.sha256(os.path.expandvars(repr([list(map(str, files)), sorted(overrides.items()), variables])).encode())
     code = [*(ROOT / "lpn").rglob("*.py"), *(ROOT / "workflow").glob("*.py"), *LIBRARY.glob("*.yaml")]
     for path in sorted([*code, *(path for path in files if path.is_file())]):
-        key.update(f"{path}\n".encode() + path.read_bytes())
+        key.update(os.fsencode(path) + b"\n" + os.path.expandvars(path.read_bytes()))
     kept = cache / f"{key.hexdigest()[:24]}.json"
     if kept.exists():
         result = json.loads(kept.read_text(encoding="utf-8"))

@@ -369,6 +369,40 @@ def test_relative_paths_start_at_their_file(checker: Checker, monkeypatch: pytes
     assert complete["files"] == ["configs/k.npy", "median.py"]
 
 
+def test_paths_of_homes_and_variables(checker: Checker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("DISK", "~/disk")
+    photos = {"data": {"mine": {"name": "folder", "path": "$HOME/my photos"}}, "models": {"dncnn": {"data": "mine"}}}
+    complete = checker.tiny(photos | {"folder": "${DISK}/data", "mirrors": ["~/files", "https://example.org/~a", "near"]})
+    assert complete["config"]["folder"] == str(tmp_path / "disk/data")
+    assert complete["config"]["mirrors"] == [str(tmp_path / "files"), "https://example.org/~a", str(checker.folder / "near")]
+    assert complete["config"]["data"]["mine"]["path"] == str(tmp_path / "my photos")
+    monkeypatch.setenv("LPN_DATA", "~/elsewhere")
+    monkeypatch.setattr(configuration, "LIBRARY", checker.folder / "none")
+    assert check.complete(checker.files(TINY), {})["config"]["folder"] == str(tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("folder", "message"),
+    [
+        (
+            "$NOWHERE/data",
+            "key 'folder' (or LPN_DATA): the path $NOWHERE/data needs the environment variable NOWHERE, which",
+        ),
+        ("${NOWHERE}/data", "the path ${NOWHERE}/data needs the environment variable NOWHERE, which is not set."),
+        ("~nobody-of-that-name/data", "starts at the home of a user who does not exist."),
+        ("my {data}", "Snakemake can't write to paths with braces. Rename it."),
+        (7, "key 'folder' is 7: input should be a valid string."),
+    ],
+)
+def test_folders_that_can_not_be_found(checker: Checker, folder: object, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        checker.tiny({"folder": folder})
+    if "$" in str(folder):
+        with pytest.raises(ConfigurationError, match=r"key 'data.mine.*': .* variable NOWHERE, which is not set"):
+            checker.tiny({"data": {"mine": {"name": "folder", "path": folder}}, "models": {"dncnn": {"data": "mine"}}})
+
+
 def test_files_may_be_below_the_data_folder(checker: Checker, tmp_path: Path) -> None:
     kernel = {"experiments": {"deblur": {"operator": {"name": "blur", "kernel": "$LPN_DATA/kernels/k.npy"}}}}
     complete = checker.tiny(kernel | {"folder": str(tmp_path)})
@@ -425,7 +459,9 @@ def checked(checker: Checker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return commands
 
 
-def test_checks_are_kept_until_a_file_changes(checker: Checker, checked: list[list[str]], tmp_path: Path) -> None:
+def test_checks_are_kept_until_a_file_or_variable_changes(
+    checker: Checker, checked: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kernel = tmp_path / "k.npy"
     kernel.write_text("1")
     config = lay(TINY, {"experiments": {"deblur": {"operator": {"name": "blur", "kernel": str(kernel)}}}})
@@ -439,8 +475,15 @@ def test_checks_are_kept_until_a_file_changes(checker: Checker, checked: list[li
     kernel.write_text("12")
     resolve(files, {}, tmp_path / "cache")
     assert len(checked) == 3
+    photos = {"data": {"mine": {"name": "folder", "path": "$PLACE/photos"}}, "models": {"dncnn": {"data": "mine"}}}
+    for place in ("/a", "/b"):
+        monkeypatch.setenv("PLACE", place)
+        config = lay(TINY, photos)
+        result = resolve(checker.files(config), {}, tmp_path / "cache")
+        assert result["config"]["data"]["mine"]["path"] == f"{place}/photos"
+    files = checker.files(lay(TINY, {"experiments": {"deblur": {"operator": {"name": "blur", "kernel": str(kernel)}}}}))
     assert resolve(checker.files(config | {"label": "new"}), {}, tmp_path / "cache")["config"]["label"] == "new"
-    assert len(checked) == 4
+    assert len(checked) == 6
 
 
 def test_faulty_configurations_end_the_program(checker: Checker, checked: list[list[str]], tmp_path: Path) -> None:
