@@ -30,7 +30,8 @@ def keep_freed_memory() -> None:
 def describe_machine() -> str:
     """Return the machine in one line: name, processor, cores, memory, GPUs."""
     information = Path("/proc/cpuinfo")
-    found = re.search(r"model name\s*: (.*)", information.read_text()) if information.exists() else None
+    text = information.read_text(encoding="utf-8", errors="replace") if information.exists() else ""
+    found = re.search(r"model name\s*: (.*)", text)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     processor = found[1] if found else platform.processor() or platform.machine()
