@@ -44,7 +44,7 @@ def visible_gpus() -> list[str]:
     allotted = os.environ.get("CUDA_VISIBLE_DEVICES")
     if allotted is None:
         return all_gpus
-    names = filter(None, map(str.strip, allotted.split(",")))
+    names = dict.fromkeys(filter(None, map(str.strip, allotted.split(","))))
     return [gpu for name in names for gpu in gpus.get(name) or [gpu for gpu in all_gpus if gpu.startswith(name)] or [name]]
 
 

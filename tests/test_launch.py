@@ -103,6 +103,7 @@ def test_split_and_whole_gpus_are_all_used(machine: Path) -> None:
         ("1", 1, "GPU-bbbb"),  # nvidia-smi's number of a whole GPU, not the second part of the other one
         ("0", 2, "MIG-cccc,MIG-dddd"),
         ("GPU-bb, MIG-d", 2, "GPU-bbbb,MIG-dddd"),  # beginnings are enough
+        ("1,1", 1, "GPU-bbbb"),
         ("7", 1, "7"),  # of a machine that shows only a part of its GPUs
     ],
 )
@@ -112,6 +113,7 @@ def test_allotted_gpus_of_a_split_machine(machine: Path, allotted: str, number: 
     (machine / "nvidia-smi").write_text(f"#!/bin/sh\necho '{listing}'\n")
     assert start(machine, number, CUDA_VISIBLE_DEVICES=allotted).wait(60) == 0
     assert seen(machine) == [seen_by_job]
+    assert start(machine, number + 1, CUDA_VISIBLE_DEVICES=allotted).wait(60) == 1  # more than there are
 
 
 def test_without_gpus_jobs_run_on_the_cpu(machine: Path) -> None:
