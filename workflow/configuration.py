@@ -42,6 +42,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, YAMLError) as error:
         text = " ".join(str(error).split()).partition(" To suppress this check")[0]
         hint = " The first value would be lost: write both parts under one key." if "duplicate key" in text else ""
+        hint = " Save it as UTF-8." if isinstance(error, UnicodeDecodeError) else hint
         raise ConfigurationError(f"{path} can't be read: {text}.{hint}") from error
     if not isinstance(content, dict):
         raise ConfigurationError(f"{path} must hold keys with values, not {type(content).__name__}.")

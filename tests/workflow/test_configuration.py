@@ -88,6 +88,12 @@ def test_files_that_can_not_be_read_are_named(file: Callable[..., Path], text: s
         read_yaml(file(text))
 
 
+def test_a_file_of_another_encoding_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_bytes("label: Maße".encode("latin-1"))
+    with pytest.raises(ConfigurationError, match=r"mine.yaml can't be read: 'utf-8' codec .*\. Save it as UTF-8\.$"):
+        read_yaml(tmp_path / "mine.yaml")
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="mine.yaml can't be read: .*No such file"):
         read_yaml(tmp_path / "mine.yaml")
