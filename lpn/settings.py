@@ -15,6 +15,7 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, ClassVar
@@ -173,25 +174,15 @@ def blame(settings: Component, error: Exception) -> str:
 
 
 def _resolved(path: str) -> str:
-    """Return a path with ~ and variables replaced, from the folder of the file it was read from.
-
-    Raises ValueError for a variable that is not set, and for the home of a user that does not exist.
-    """
+    """Return a path from the folder of the file it was read from, with ~ and variables replaced; else ValueError."""
     text = os.path.expandvars(path)
-    if unknown := re.search(r"\$\{?(\w+)", text):
-        raise ValueError(f"the path {path} needs the environment variable {unknown[1]}, which is not set")
-    try:
+    with suppress(RuntimeError):
         text = str(Path(text).expanduser())
-    except RuntimeError as error:
-        raise ValueError(f"the path {path} starts at the home of a user who does not exist") from error
+    if unknown := re.search(r"^~\w*|\$\{?\w+\}?", text):
+        raise ValueError(f"{unknown[0]} in the path {path} is unknown: set the variable, or write the whole path")
     if isinstance(path, Located) and not Path(text).is_absolute():
         text = os.path.normpath(Path(path.folder) / text)
-    here = f"{Path.cwd()}{os.sep}"
-    return text.removeprefix(here)
-
-
-def _as_path(value: Any) -> Any:
-    return _resolved(value) if isinstance(value, str) else value
+    return text.removeprefix(f"{Path.cwd()}{os.sep}")
 
 
 class NamedFile(str):
@@ -201,13 +192,13 @@ class NamedFile(str):
 
 
 def as_file(value: Any) -> Any:
-    """Return the path of a file as settings keep it; what is no string is returned as it is."""
+    """Return the path of a file or folder as settings keep it; what is no string is returned as it is."""
     return NamedFile(_resolved(value)) if isinstance(value, str) else value
 
 
 # paths; relative ones start at the file that they were read from
 File = Annotated[str, BeforeValidator(as_file), AfterValidator(NamedFile)]
-Folder = Annotated[str, BeforeValidator(_as_path)]
+Folder = Annotated[str, BeforeValidator(as_file)]
 
 
 class Choice:

@@ -391,12 +391,9 @@ def test_paths_of_homes_and_variables(checker: Checker, tmp_path: Path, monkeypa
 @pytest.mark.parametrize(
     ("folder", "message"),
     [
-        (
-            "$NOWHERE/data",
-            "key 'folder' (or LPN_DATA): the path $NOWHERE/data needs the environment variable NOWHERE, which",
-        ),
-        ("${NOWHERE}/data", "the path ${NOWHERE}/data needs the environment variable NOWHERE, which is not set."),
-        ("~nobody-of-that-name/data", "starts at the home of a user who does not exist."),
+        ("$NOWHERE/data", "key 'folder' (or LPN_DATA): $NOWHERE in the path $NOWHERE/data is unknown"),
+        ("${NOWHERE}/data", "${NOWHERE} in the path ${NOWHERE}/data is unknown: set the variable, or write the whole path."),
+        ("~nobody-of-that-name/data", "~nobody in the path ~nobody-of-that-name/data is unknown"),
         ("my {data}", "Snakemake can't write to paths with braces. Rename it."),
         (7, "key 'folder' is 7: input should be a valid string."),
     ],
@@ -405,7 +402,7 @@ def test_folders_that_can_not_be_found(checker: Checker, folder: object, message
     with pytest.raises(ConfigurationError, match=re.escape(message)):
         checker.tiny({"folder": folder})
     if "$" in str(folder):
-        with pytest.raises(ConfigurationError, match=r"key 'data.mine.*': .* variable NOWHERE, which is not set"):
+        with pytest.raises(ConfigurationError, match=r"key 'data.mine.*': .*NOWHERE.* is unknown: set the variable"):
             checker.tiny({"data": {"mine": {"name": "folder", "path": folder}}, "models": {"dncnn": {"data": "mine"}}})
 
 
