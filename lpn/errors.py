@@ -3,7 +3,9 @@
 import errno
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -12,14 +14,27 @@ class UserError(Exception):
     """Something the user can mend; the message names the file or key at fault and the remedy."""
 
 
+@contextmanager
+def on_stop_signals(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> Iterator[None]:
+    """Let `handler` handle SIGTERM, SIGINT (Ctrl-C) and SIGHUP in the block; those that are ignored stay so (nohup)."""
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.signal(number, handler) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
 def run_cli(main: Callable[[], None]) -> None:
     """Run a script's `main`; show a `UserError`, a full disk, or an error in a plug-in as one paragraph and exit with 1.
 
-    SIGTERM, by which schedulers end jobs, ends it as an exception would: temporary files are removed.
+    SIGTERM, by which schedulers end jobs, SIGINT (Ctrl-C) and SIGHUP (a lost terminal) end it as an exception would:
+    temporary files are removed.
     """
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
-        main()
+        with on_stop_signals(lambda number, frame: sys.exit(128 + number)):
+            main()
     except UserError as error:
         sys.exit(f"error: {error}")
     except Exception as error:

@@ -6,7 +6,10 @@ Arguments that several have: `title`, of the experiment; `titles`, of the method
 
 from __future__ import annotations
 
+import logging
+import re
 import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +18,7 @@ import numpy as np
 
 from lpn.errors import UserError
 from lpn.files import atomic_path
-from lpn.tables import groups, shifted_prior
+from lpn.tables import FORMULA, groups, shifted_prior
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,8 +36,47 @@ def read_array(path: str | Path, name: str) -> np.ndarray:
                         "the pipeline makes it anew.") from error  # fmt: skip
 
 
+def check_formulas(text: str) -> None:
+    """Raise ValueError for a formula, between $ signs, that Matplotlib can't draw. A line with one $ sign has no formula."""
+    from matplotlib import cbook, mathtext
+
+    for line in filter(cbook.is_math_text, text.splitlines()):
+        try:
+            mathtext.MathTextParser("path").parse(line)
+        except ValueError as error:
+            raise ValueError(rf"Matplotlib can't draw the formula of '{line}'; mend it, or write \$ for a $ sign") from error
+
+
+def _use_fonts_for_all_signs(figure: Figure) -> None:
+    """Draw signs that the style's font lacks by any installed font that has them; name those that become boxes."""
+    from matplotlib import cbook, rcParams
+    from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
+    from matplotlib.text import Text
+
+    texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
+    lines = [line for text in texts for line in text.get_text().splitlines()]
+    missing = set("".join(lines)) - set(map(chr, get_font(findfont(FontProperties())).get_charmap()))
+    boxes = missing & set("".join(filter(cbook.is_math_text, lines)))  # formulas have fonts of their own
+    families = list(rcParams["font.family"])
+    for font in fontManager.ttflist if missing else ():
+        found = missing & set(map(chr, get_font(font.fname).get_charmap()))
+        if found and not font.name.startswith("Last Resort"):
+            families.append(font.name)
+            missing -= found
+    for text in texts if len(families) > 1 else ():
+        text.set(fontfamily=families)
+    if boxes := boxes | missing:
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # this note is enough
+        logging.getLogger("matplotlib.mathtext").setLevel(logging.ERROR)
+        print(
+            f"note: the figure has boxes in place of {' '.join(sorted(boxes))}, because no installed font has them, or a "
+            "formula is in the same line. A font such as Noto Sans CJK may help."
+        )
+
+
 def save(figure: Figure, path: str | Path) -> Figure:
     """Write a figure as PDF at `path`, and as PNG beside it, and return it."""
+    _use_fonts_for_all_signs(figure)
     for suffix in (".pdf", ".png"):
         with atomic_path(Path(path).with_suffix(suffix), suffix=suffix) as temporary:
             figure.savefig(temporary, dpi=200, bbox_inches="tight")
@@ -124,6 +166,12 @@ def prior_violin(prior: pd.DataFrame, symbol: str, label: str) -> Figure:
     return figure
 
 
+def _wrapped(title: str) -> str:
+    """Return a title in lines of 20 signs; formulas stay whole, and count as one."""
+    formulas = iter(re.findall(FORMULA, title))
+    return re.sub("\0", lambda _: next(formulas), textwrap.fill(re.sub(FORMULA, "\0", title), 20))
+
+
 def comparison(
     results: Sequence[tuple[pd.DataFrame, np.ndarray, np.ndarray]],
     titles: Mapping[str, str],
@@ -159,7 +207,7 @@ def comparison(
             _draw_image(axis, picture)
             axis.set_title(quality, fontsize="x-small")
     for axis, column in zip(axes[0], columns, strict=True):
-        axis.set_title(f"{textwrap.fill(column, 20)}\n{axis.get_title()}".rstrip(), fontsize="x-small")
+        axis.set_title(f"{_wrapped(column)}\n{axis.get_title()}".rstrip(), fontsize="x-small")
     return figure
 
 

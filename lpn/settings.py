@@ -15,6 +15,7 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, ClassVar
@@ -173,12 +174,15 @@ def blame(settings: Component, error: Exception) -> str:
 
 
 def _resolved(path: str) -> str:
-    """Return a path with ~ and variables replaced, from the folder of the file it was read from."""
-    text = os.path.expandvars(Path(path).expanduser())
+    """Return a path from the folder of the file it was read from, with ~ and variables replaced; else ValueError."""
+    text = os.path.expandvars(path)
+    with suppress(RuntimeError):
+        text = str(Path(text).expanduser())
+    if unknown := re.search(r"^~\w*|\$\{?\w+\}?", text):
+        raise ValueError(f"{unknown[0]} in the path {path} is unknown: set the variable, or write the whole path")
     if isinstance(path, Located) and not Path(text).is_absolute():
         text = os.path.normpath(Path(path.folder) / text)
-    here = f"{Path.cwd()}{os.sep}"
-    return text.removeprefix(here)
+    return text.removeprefix(f"{Path.cwd()}{os.sep}")
 
 
 class NamedFile(str):
@@ -188,7 +192,7 @@ class NamedFile(str):
 
 
 def as_file(value: Any) -> Any:
-    """Return the path of a file as settings keep it; what is no string is returned as it is."""
+    """Return the path of a file or folder as settings keep it; what is no string is returned as it is."""
     return NamedFile(_resolved(value)) if isinstance(value, str) else value
 
 

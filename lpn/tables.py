@@ -17,6 +17,7 @@ from lpn.published import CurveValue, Experiment, PriorValue, Published
 if TYPE_CHECKING:
     import pandas as pd
 
+FORMULA = r"(?<!\\)\$.*?(?<!\\)\$"  # pattern of a formula in a title; \$ is a dollar sign
 NAMES = ("model", "perturbation", "experiment", "method")  # columns of text, even if it looks like a number
 # the columns of the files that tables and figures read
 CURVES = ("model", "x", "prox", "potential", "regulariser", "residual")
@@ -31,7 +32,8 @@ def read_table(path: str | Path, columns: Sequence[str]) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(NAMES, str))
+        # as pandas writes them: only empty cells have no value, and a method may be called "null"
+        table = pd.read_csv(path, dtype=dict.fromkeys(NAMES, str), keep_default_na=False, na_values=[""])
     except (OSError, ValueError) as error:
         raise UserError(f"{path} can't be read as a CSV table ({error}). If the pipeline made it, delete it, and the "
                         "pipeline makes it anew.") from error  # fmt: skip

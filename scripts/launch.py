@@ -26,17 +26,26 @@ from lpn.files import try_lock, wait_for_lock
 
 
 def visible_gpus() -> list[str]:
-    """Return the UUIDs of the GPUs that this process may use; of a GPU that is split (MIG), those of its parts."""
+    """Return the UUIDs of the GPUs that this process may use; of a GPU that is split (MIG), those of its parts.
+
+    CUDA_VISIBLE_DEVICES has UUIDs, beginnings of UUIDs, or numbers, which are those of nvidia-smi.
+    """
     if not shutil.which("nvidia-smi"):
         return []
-    listed = subprocess.run(["nvidia-smi", "-L"], check=False, capture_output=True, text=True).stdout
-    gpus: list[str] = []
-    for block in re.split(r"^(?=GPU )", listed, flags=re.MULTILINE):  # a GPU, followed by its parts
-        gpus += re.findall(r"UUID: (MIG-[\w-]+)", block) or re.findall(r"UUID: (GPU-[\w-]+)", block)
+    listed = subprocess.run(
+        ["nvidia-smi", "-L"], check=False, capture_output=True, encoding="utf-8", errors="replace"
+    ).stdout
+    gpus: dict[str, list[str]] = {}
+    for number, block in re.findall(
+        r"^GPU (\d+): (.*(?:\n\s.*)*)", listed, flags=re.MULTILINE
+    ):  # with the lines of its parts
+        gpus[number] = re.findall(r"UUID: (MIG-[\w/-]+)", block) or re.findall(r"UUID: (GPU-[\w-]+)", block)
+    all_gpus = [gpu for parts in gpus.values() for gpu in parts]
     allotted = os.environ.get("CUDA_VISIBLE_DEVICES")
     if allotted is None:
-        return gpus
-    return [gpus[int(name)] if name.isdigit() and int(name) < len(gpus) else name for name in allotted.split(",") if name]
+        return all_gpus
+    names = dict.fromkeys(filter(None, map(str.strip, allotted.split(","))))
+    return [gpu for name in names for gpu in gpus.get(name) or [gpu for gpu in all_gpus if gpu.startswith(name)] or [name]]
 
 
 def lease(number: int, gpus: list[str], folder: Path) -> dict[str, IO[str]]:
@@ -69,7 +78,7 @@ def main() -> None:
         if number > len(gpus):
             raise UserError(f"{number} GPUs are asked for (resource 'gpu'), but there are {len(gpus)}. Ask for fewer.")
         locks = lease(number, gpus, Path(tempfile.gettempdir()) / f"lpn-gpus-{os.getuid()}")
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(locks)
+        os.environ.update(CUDA_VISIBLE_DEVICES=",".join(locks), CUDA_DEVICE_ORDER="PCI_BUS_ID")  # as nvidia-smi numbers them
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(args.processes)]
     os.execv(sys.executable, [sys.executable, *(torchrun if args.processes > 1 else []), *args.command])
 

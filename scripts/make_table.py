@@ -12,6 +12,7 @@ examples:
 """
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ class Certificates(Table):
 
 def _certificate(path: Path) -> dict[str, object]:
     try:
-        entries = json.loads(path.read_text())
+        entries = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path} can't be read as JSON ({error}). If the pipeline made it, delete it, and the pipeline "
                         "makes it anew.") from error  # fmt: skip
@@ -100,22 +101,24 @@ KINDS: dict[str, type[Table]] = {
     "published": PublishedValues,
     "reconstructions": Reconstructions,
 }
-SIGNS = str.maketrans({"|": r"\textbar{}", "<": r"\textless{}", ">": r"\textgreater{}"})  # other ones in LaTeX's old fonts
+LATEX = str.maketrans({"|": r"\textbar{}", "<": r"\textless{}", ">": r"\textgreater{}"})  # other signs in LaTeX's old fonts
+MARKDOWN = str.maketrans({"<": r"\<"})  # else of HTML
 
 
-def _outside_formulas(text: str) -> str:
-    """Return LaTeX text with the signs outside formulas, which stand between $ signs, replaced."""
-    parts = text.split("$")
-    parts[::2] = [part.translate(SIGNS) for part in parts[::2]]
-    return "$".join(parts)
+def _outside_formulas(text: str, signs: dict[int, str] = LATEX) -> str:
+    """Return a text with the signs outside its formulas replaced."""
+    parts = re.split(f"({tables.FORMULA})", text)
+    parts[::2] = [part.translate(signs) for part in parts[::2]]
+    return "".join(parts)
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write `table` as CSV at `path`, and as Markdown and LaTeX beside it."""
     write_text(path, table.to_csv(index=False, float_format="%.6g"))
     shown = table.map(lambda value: f"{value:.4g}" if isinstance(value, float) and not np.isnan(value) else value)
-    shown = shown.astype(object).where(table.notna(), "").map(str).reset_index(drop=True)
-    markdown = shown.map(lambda value: value.replace("|", r"\|"))
+    shown = shown.astype(object).where(table.notna(), "").reset_index(drop=True)
+    shown = shown.map(lambda value: " ".join(str(value).split()))  # a new line would end the row
+    markdown = shown.map(lambda value: _outside_formulas(value, MARKDOWN).replace("|", r"\|"))
     write_text(path.with_suffix(".md"), markdown.to_markdown(index=False, disable_numparse=True) + "\n")
     latex = shown.style.hide(axis="index")
     latex.format(_outside_formulas, escape="latex-math")

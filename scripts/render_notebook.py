@@ -9,6 +9,7 @@ example:
 """
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -52,14 +53,18 @@ def main() -> None:
 
     import matplotlib  # noqa: F401 - the notebook uses it: the record names its version
     import papermill
+    from ipykernel.kernelspec import write_kernel_spec
     from nbconvert import HTMLExporter
 
     Path(args.executed).parent.mkdir(parents=True, exist_ok=True)
     args.pdf.parent.mkdir(parents=True, exist_ok=True)
     try:
-        notebook = papermill.execute_notebook(
-            args.notebook, args.executed, parameters, kernel_name="python3", progress_bar=False
-        )
+        with tempfile.TemporaryDirectory() as folder:  # a kernel of this Python, and no files or settings of the user's home
+            write_kernel_spec(f"{folder}/kernels/python3")
+            os.environ.update(dict.fromkeys(("JUPYTER_PATH", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"), folder))
+            notebook = papermill.execute_notebook(
+                args.notebook, args.executed, parameters, kernel_name="python3", progress_bar=False
+            )
     except papermill.PapermillExecutionError as error:
         raise UserError(
             f"{args.notebook} failed in cell {error.cell_index} with {error.ename}: {error.evalue}. "

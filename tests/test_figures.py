@@ -100,6 +100,48 @@ def test_the_same_figure_is_the_same_files(monkeypatch: pytest.MonkeyPatch, tmp_
     assert [path.read_bytes() for path in a] == [path.read_bytes() for path in b]
 
 
+@pytest.mark.parametrize("title", [r"$\sigma$ of 5 %", "$5", r"from \$5 to \$6", "a {b} \\foo", "Größe 中", "$5\nand $6"])
+def test_titles_that_can_be_drawn(title: str, tmp_path: Path) -> None:
+    figures.check_formulas(title)
+    grid = pd.DataFrame({"scale": [0.5, 1.0], "psnr": [20.0, 22.0]})
+    figures.save(figures.tuning([(title, grid)], title, title), tmp_path / "figure.pdf")
+
+
+@pytest.mark.parametrize("title", [r"$\\sigma$", "$a_$", "from $5 to $ 6 $_$", r"fine\n$\frac{1}$"])
+def test_faulty_formulas_are_named(title: str) -> None:
+    with pytest.raises(ValueError, match=r"Matplotlib can't draw the formula of '.*'; mend it, or write \\\$ for a \$ sign"):
+        figures.check_formulas(title)
+
+
+@pytest.mark.parametrize(
+    ("title", "lines"),
+    [
+        (r"DnCNN, $\sigma = .01$", r"DnCNN, $\sigma = .01$"),
+        (r"LPN of tuned strength, $\rho > \|A^TA\|$", "LPN of tuned\nstrength, $\\rho > \\|A^TA\\|$"),
+        ("from $5 to a lot of dollars", "from $5 to a lot of\ndollars"),
+    ],
+)
+def test_long_titles_break_outside_formulas(title: str, lines: str) -> None:
+    scores = pd.DataFrame({"method": ["tv"], "image": 0, "psnr": 20.0, "ssim": 0.5})
+    images = np.zeros((1, 1, 4, 4))
+    figure = figures.comparison([(scores, images, images)], {"tv": title}, [0], "", "")
+    assert figure.axes[0].get_title() == f"{lines}\n20.00 / 0.500"
+
+
+def test_signs_that_the_font_lacks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+) -> None:
+    """Another font has the script letter; none has the Chinese one, which is said once."""
+    grid = pd.DataFrame({"scale": [0.5, 1.0], "psnr": [20.0, 22.0]})
+    figure = figures.save(figures.tuning([("\N{MATHEMATICAL SCRIPT CAPITAL A}", grid)], "a", "b"), tmp_path / "a.pdf")
+    assert len(figure.axes[0].xaxis.label.get_fontfamily()) > 1
+    assert capsys.readouterr().out == ""
+    figures.save(figures.tuning([("中文 $x$", grid)], "文", "b"), tmp_path / "b.pdf")
+    (note,) = capsys.readouterr().out.splitlines()
+    assert note.startswith("note: the figure has boxes in place of 中 文, because")
+    assert not recwarn.list
+
+
 def test_bad_arrays_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     with pytest.raises(UserError, match=r"the array truth of .*a\.npz can't be read"):

@@ -17,6 +17,7 @@ devices = os.environ["CUDA_VISIBLE_DEVICES"]
 for device in filter(None, devices.split(",")):
     (folder / device).touch(exist_ok=False)  # fails where another job has the device
 (folder / f"seen-{os.getpid()}").write_text(devices)
+assert "GPU-" not in devices or os.environ["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
 time.sleep(float(sys.argv[2]))
 for device in filter(None, devices.split(",")):
     (folder / device).unlink()
@@ -94,6 +95,25 @@ def test_split_and_whole_gpus_are_all_used(machine: Path) -> None:
     (machine / "nvidia-smi").write_text(f"#!/bin/sh\necho '{listing}'\n")
     assert start(machine, 3).wait(60) == 0
     assert sorted(seen(machine)[0].split(",")) == ["GPU-bbbb", "MIG-cccc", "MIG-dddd"]
+
+
+@pytest.mark.parametrize(
+    ("allotted", "number", "seen_by_job"),
+    [
+        ("1", 1, "GPU-bbbb"),  # nvidia-smi's number of a whole GPU, not the second part of the other one
+        ("0", 2, "MIG-cccc,MIG-dddd"),
+        ("GPU-bb, MIG-d", 2, "GPU-bbbb,MIG-dddd"),  # beginnings are enough
+        ("1,1", 1, "GPU-bbbb"),
+        ("7", 1, "7"),  # of a machine that shows only a part of its GPUs
+    ],
+)
+def test_allotted_gpus_of_a_split_machine(machine: Path, allotted: str, number: int, seen_by_job: str) -> None:
+    parts = "\n".join(f"  MIG 3g.40gb Device {i}: (UUID: MIG-{name})" for i, name in enumerate(("cccc", "dddd")))
+    listing = f"GPU 0: A Model (UUID: GPU-aaaa)\n{parts}\nGPU 1: Another (UUID: GPU-bbbb)"
+    (machine / "nvidia-smi").write_text(f"#!/bin/sh\necho '{listing}'\n")
+    assert start(machine, number, CUDA_VISIBLE_DEVICES=allotted).wait(60) == 0
+    assert seen(machine) == [seen_by_job]
+    assert start(machine, number + 1, CUDA_VISIBLE_DEVICES=allotted).wait(60) == 1  # more than there are
 
 
 def test_without_gpus_jobs_run_on_the_cpu(machine: Path) -> None:

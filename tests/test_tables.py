@@ -187,3 +187,10 @@ def test_bad_files_are_refused(tmp_path: Path, text: str | None, message: str) -
         path.write_text(text)
     with pytest.raises(UserError, match=f"{re.escape(str(path))} {message}"):
         tables.read_table(path, tables.CURVES)
+
+
+def test_names_that_look_like_missing_values(tmp_path: Path) -> None:
+    """Only empty cells have no value."""
+    table = pd.DataFrame({"method": ["null", "NA", "nan", "007"], "psnr": [1.0, 2.0, np.nan, 3.0]})
+    table.to_csv(tmp_path / "a.csv", index=False)
+    pd.testing.assert_frame_equal(tables.read_table(tmp_path / "a.csv", ("method", "psnr")), table)

@@ -32,13 +32,17 @@ def complete(paths: list[Path], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """
     raw = expand(collect(paths, overrides))
     own = set(raw.pop("own"))
-    folder = os.environ.get("LPN_DATA", str(as_file(raw.get("folder", "data"))))
-    os.environ["LPN_DATA"] = str(Path(folder).expanduser().absolute())  # so that settings may name $LPN_DATA/kernels/...
     try:
+        raw["folder"] = as_file(os.environ.get("LPN_DATA") or raw.get("folder", "data"))
+        os.environ["LPN_DATA"] = str(Path(str(raw["folder"])).absolute())  # so that settings may name $LPN_DATA/kernels/...
         config = Config.model_validate(raw)
     except ValidationError as error:
         raise ConfigurationError(" ".join(_once(sentences(error)))) from error
+    except ValueError as error:
+        raise ConfigurationError(f"key 'folder' (or LPN_DATA): {error}.") from error
     run = used(config)
+    if set("{}") & set(config.folder):
+        raise ConfigurationError(f"key 'folder' is {config.folder}: Snakemake can't write to paths with braces. Rename it.")
     if faults := dict.fromkeys(config_faults(config, run, own, Path(os.environ["LPN_DATA"]))):
         raise ConfigurationError(" ".join(faults))
     data = {name: config.dataset(name) for name in run["data"]}

@@ -10,6 +10,7 @@ from schema import Config, Experiment, Model
 from lpn.data import DataSet
 from lpn.denoisers.learned import Learned
 from lpn.experiment import Method
+from lpn.figures import check_formulas
 from lpn.metrics import check_border
 from lpn.networks import NetworkSettings
 from lpn.settings import Settings, files, sentences
@@ -51,6 +52,7 @@ def config_faults(config: Config, run: dict[str, list[str]], own: set[str], data
     def checked(section: str) -> list[str]:
         return [name for name in getattr(config, section) if name in run[section] or f"{section}.{name}" in own]
 
+    yield from _attempt("label", check_formulas, config.label)
     for name in checked("models"):
         yield from _attempt(f"models.{name}", _model_faults, config, name)
     for section in ("curves", "priors"):
@@ -137,9 +139,12 @@ def _evaluation_faults(config: Config, section: str, name: str) -> Iterator[str]
     if section == "curves":
         for model in sorted(evaluation.titles.keys() - set(evaluation.models)):
             yield f"key '{key}.titles' names the model '{model}', which no figure shows."
+        for model, title in evaluation.titles.items():
+            yield from _attempt(f"{key}.titles.{model}", check_formulas, title)
         return
     for kind, perturbation in evaluation.perturbations.items():
         yield from _shown(f"{key}.perturbations.{kind}.rows", perturbation.rows, evaluation.images)
+        yield from _attempt(f"{key}.perturbations.{kind}.symbol", check_formulas, perturbation.symbol)
 
 
 def _shown(key: str, shown: list[int], images: int) -> Iterator[str]:
@@ -168,13 +173,17 @@ def _experiment_faults(config: Config, name: str, data_folder: Path) -> Iterator
     yield from _mixed_sizes(key, experiment, sizes or [])
     shapes = _shapes(data, sizes)
     yield from _attempt(key, _check_images, experiment, shapes)
+    yield from _attempt(f"{key}.title", check_formulas, experiment.title)
     tuned, titles = [], dict[str, str]()
     for method, settings in experiment.methods.items():
         place = f"{key}.methods.{method}"
         if not settings.title:
             yield f"key '{place}' lacks 'title'."
+        elif settings.title.startswith("_"):
+            yield f"key '{place}.title' starts with _, so that Matplotlib would leave it out. Begin with another sign."
         elif (other := titles.setdefault(settings.title, method)) != method:
             yield f"key '{place}.title' is that of '{other}' too. Give each method of an experiment its own title."
+        yield from _attempt(f"{place}.title", check_formulas, settings.title or "")
         faults = list(_attempt(place, _check_method, config, place, experiment, settings, shapes))
         yield from faults
         tuned += [method] if settings.tune and not faults else []

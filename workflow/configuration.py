@@ -43,6 +43,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, YAMLError) as error:
         text = " ".join(str(error).split()).partition(" To suppress this check")[0]
         hint = " The first value would be lost: write both parts under one key." if "duplicate key" in text else ""
+        hint = " Save it as UTF-8." if isinstance(error, UnicodeDecodeError) else hint
         raise ConfigurationError(f"{path} can't be read: {text}.{hint}") from error
     if not isinstance(content, dict):
         raise ConfigurationError(f"{path} must hold keys with values, not {type(content).__name__}.")
@@ -203,10 +204,11 @@ def resolve(files: Iterable[Path], overrides: Mapping[str, Any], cache: Path = C
     The result is kept in the folder `cache`, under a key that covers the files, the code, and the files that settings name.
     """
     files = [Path(os.path.relpath(path)) for path in files]
-    key = hashlib.sha256(repr([list(map(str, files)), sorted(overrides.items()), os.environ.get("LPN_DATA")]).encode())
+    variables = [os.environ.get(name) for name in ("LPN_DATA", "HOME")]
+    key = hashlib.sha256(os.path.expandvars(repr([list(map(str, files)), sorted(overrides.items()), variables])).encode())
     code = [*(ROOT / "lpn").rglob("*.py"), *(ROOT / "workflow").glob("*.py"), *LIBRARY.glob("*.yaml")]
     for path in sorted([*code, *(path for path in files if path.is_file())]):
-        key.update(f"{path}\n".encode() + path.read_bytes())
+        key.update(os.fsencode(path) + b"\n" + os.path.expandvars(path.read_bytes()))
     kept = cache / f"{key.hexdigest()[:24]}.json"
     if kept.exists():
         result = json.loads(kept.read_text(encoding="utf-8"))

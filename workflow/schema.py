@@ -178,7 +178,7 @@ class Config(Settings):
     folder: Folder = Field(
         default="data", description="your own copies of raw data; LPN_DATA overrides it; only prepared/ is written to"
     )
-    mirrors: list[str] = Field(
+    mirrors: list[Annotated[Folder, WrapValidator(_source)]] = Field(
         default=[], description="URLs or folders that hold the official files, tried before the official sources"
     )
     certificate: CertificateSettings = Field(default=CertificateSettings(), description="how networks are certified")

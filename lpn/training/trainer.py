@@ -2,8 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from lpn.checkpoints import load_state
-from lpn.errors import UserError
+from lpn.errors import UserError, on_stop_signals
 from lpn.networks import Network
 from lpn.seeds import torch_generator
 from lpn.training.schedule import Stage, stage_at
@@ -120,10 +119,13 @@ class Trainer:
         """Raise DivergenceError, naming the step, if a loss since the last record or a weight is not finite."""
         weights = torch.stack([weight.detach().sum() for weight in self.model.parameters()]).sum()
         values = torch.stack([*self.losses, weights]).cpu()
-        bad = (~values.isfinite()).nonzero().flatten()
-        if len(bad):
-            step = self.step_count - len(self.losses) + int(bad[0])
+        bad = (~values.isfinite()).nonzero().flatten().tolist()
+        if bad and bad[0] < len(self.losses):
+            step = self.step_count - len(self.losses) + bad[0]
             raise DivergenceError(f"the loss became {values[bad[0]].item()} at step {step}")
+        for name, weight in self.model.named_parameters() if bad else ():
+            if not weight.isfinite().all():
+                raise DivergenceError(f"the weight {name} became NaN or infinite at step {self.step_count - 1}")
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that training needs to go on, with the keys of published checkpoints."""
@@ -142,20 +144,6 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer_state_dict"])
         self.step_count, self.records = state["iteration"], state["records"]
         self.losses = [loss.to(self.device) for loss in state["losses"]]
-
-
-@contextmanager
-def _stop_signals(ignore: bool) -> Iterator[list[int]]:
-    """Collect SIGTERM, SIGINT and SIGHUP in the list, or ignore them. Those that are ignored already stay so (nohup)."""
-    received: list[int] = []
-    handler = signal.SIG_IGN if ignore else lambda number, frame: received.append(number)
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    before = {number: signal.signal(number, handler) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def train(
@@ -185,7 +173,8 @@ def train(
     """
     ends = {stage.stop for stage in trainer.stages}
     saved = time.monotonic()
-    with _stop_signals(ignore=trainer.shard.rank > 0) as received:
+    received: list[int] = []
+    with on_stop_signals(signal.SIG_IGN if trainer.shard.rank else lambda number, frame: received.append(number)):
         while trainer.step_count < trainer.total_steps:
             trainer.losses.append(trainer.step())
             step, last = trainer.step_count, trainer.step_count == trainer.total_steps

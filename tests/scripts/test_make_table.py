@@ -69,6 +69,18 @@ def test_latex_of_titles(run: Callable[..., None], results: list[Path], tmp_path
     assert r"a\|b" in output.with_suffix(".md").read_text()
 
 
+def test_signs_of_titles(run: Callable[..., None], results: list[Path], tmp_path: Path) -> None:
+    """A dollar sign alone begins no formula, a new line ends no row, and < begins no HTML, except in formulas."""
+    settings = spec("5 $ | a", {"lpn": "Größe\n\n中 <b>", "tv": r"$x < 1$ | \$ > 2"})
+    output = tmp_path / "deblurring.csv"
+    run("make_table", "reconstructions", "--label", "test", "--spec", settings, "--output", output, *results)
+    latex, markdown = (output.with_suffix(end).read_text(encoding="utf-8") for end in (".tex", ".md"))
+    assert r"5 \$ \textbar{} a & celeba & Größe 中 \textless{}b\textgreater{} &" in latex
+    assert r"& $x < 1$ \textbar{} \$ \textgreater{} 2 &" in latex
+    assert re.search(r"\| 5 \$ \\\| a +\| celeba +\| Größe 中 \\<b> +\|", markdown)
+    assert re.search(r"\| \$x < 1\$ \\\| \\\$ > 2 +\|", markdown)
+
+
 def test_tables_of_models(run: Callable[..., None], published: Path, tmp_path: Path) -> None:
     curve = tmp_path / "curve.csv"
     x = pd.Series([-1.0, 0.0, 1.0])

@@ -21,8 +21,10 @@ GRID = {"parameters": {"scale": 1}, "grid": [{"scale": 1, "psnr": 20.0}, {"scale
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> Path:
-    """A folder with small files of each kind."""
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with small files of each kind. What the script changes in the environment is put back."""
+    for name in ("SOURCE_DATE_EPOCH", "JUPYTER_PATH", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"):
+        monkeypatch.setenv(name, "1")
     for name, rows in {"curve": CURVE, "prior": PRIOR, "result": RESULT, "iterations": ITERATIONS}.items():
         pd.DataFrame(rows).to_csv(tmp_path / f"{name}.csv", index=False)
     np.savez(tmp_path / "prior.npz", perturbed=np.zeros((1, 2, 1, 4, 4)))
@@ -49,22 +51,27 @@ def rendering(folder: Path, kind: str, settings: dict[str, Any], *files: Path) -
         ("tuning", {"title": "Deblurring", "titles": ["TV"]}, ["grid.json"]),
     ],
 )
-def test_notebooks(
-    run: Callable[..., None],
-    monkeypatch: pytest.MonkeyPatch,
-    files: Path,
-    kind: str,
-    settings: dict[str, Any],
-    names: list[str],
-) -> None:
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")  # so that the test puts it back
+def test_notebooks(run: Callable[..., None], files: Path, kind: str, settings: dict[str, Any], names: list[str]) -> None:
     run(*rendering(files, kind, settings, *(files / name for name in names)))
     assert {path.suffix for path in (files / "out").iterdir()} == {".pdf", ".png", ".html", ".ipynb"}
     assert "data:image/png" in (files / "out" / f"{kind}.html").read_text()
 
 
-def test_files_in_a_list(run: Callable[..., None], monkeypatch: pytest.MonkeyPatch, files: Path, tmp_path: Path) -> None:
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
+def test_figures_need_no_kernel_and_no_home_of_the_user(
+    run: Callable[..., None], monkeypatch: pytest.MonkeyPatch, files: Path, tmp_path: Path
+) -> None:
+    """A kernel named python3 of another Python comes first, and nothing can be written to the home."""
+    kernel = tmp_path / "jupyter/kernels/python3/kernel.json"
+    kernel.parent.mkdir(parents=True)
+    kernel.write_text(json.dumps({"argv": ["false", "{connection_file}"], "display_name": "other", "language": "python"}))
+    variables = {"HOME": "/dev/null", "JUPYTER_PATH": str(tmp_path / "jupyter"), "JUPYTER_PREFER_ENV_PATH": "0"}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    run(*rendering(files, "prior_violin", {"symbol": "s"}, files / "prior.csv"))
+    assert (files / "out/prior_violin.pdf").exists()
+
+
+def test_files_in_a_list(run: Callable[..., None], files: Path, tmp_path: Path) -> None:
     results = files / "result.csv"
     arrays = {str(results): [str(files / "result.npz"), str(files / "measurements.npz")]}
     settings = {"title": "Deblurring", "methods": {"tv": "TV"}, "shown": [5], "arrays": arrays}
@@ -74,10 +81,7 @@ def test_files_in_a_list(run: Callable[..., None], monkeypatch: pytest.MonkeyPat
     assert (files / "out/comparison.pdf").exists()
 
 
-def test_failures_are_named(
-    refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch, files: Path, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
+def test_failures_are_named(refused: Callable[..., str], files: Path, tmp_path: Path) -> None:
     message = refused(*rendering(files, "prior_violin", {"symbol": "s"}, files / "curve.csv"))
     assert re.search(r"prior_violin\.ipynb failed in cell \d+ with UserError: .*curve\.csv lacks the columns", message)
     assert not (files / "out/prior_violin.pdf").exists()

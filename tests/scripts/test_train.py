@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import signal
 import subprocess
@@ -78,6 +79,23 @@ def test_any_number_of_processes_goes_on_from_a_checkpoint(tmp_path: Path) -> No
     assert read_checkpoint(tmp_path / "parts/model.pt")["iteration"] == 2000
     logs = [np.genfromtxt(tmp_path / name / "training.csv", delimiter=",", names=True) for name in ("whole", "parts")]
     np.testing.assert_allclose(logs[1]["loss"], logs[0]["loss"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGTERM])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_stopped_training_saves_its_state(tmp_path: Path, processes: int, number: signal.Signals) -> None:
+    """A terminal sends its signals to all processes at once. The next save would be much later."""
+    before = signal.signal(number, signal.default_int_handler)  # whatever the tests run under
+    spec = SHARED | {"phases": [{"loss": "l1", "steps": 10**6, "lr": 1e-4}]}
+    command = [*train_command(tmp_path, spec, processes), "--save-seconds", "2"]
+    with (tmp_path / "log").open("w") as log:
+        run = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    signal.signal(number, before)
+    while not (done := iteration(tmp_path / "checkpoints")) and run.poll() is None:
+        time.sleep(0.05)
+    os.killpg(run.pid, number)
+    assert run.wait(60) == (128 + number if processes == 1 else 1), (tmp_path / "log").read_text()
+    assert iteration(tmp_path / "checkpoints") > done > 0
 
 
 IMAGES = {

@@ -91,6 +91,17 @@ def test_records_end_with_stages_and_validations(tmp_path: Path) -> None:
     assert [record["loss"] for record in records] == means
 
 
+def test_a_weight_that_is_not_finite_is_named() -> None:
+    """The loss of the last step is that of the weights before it."""
+    trainer = small_trainer()
+    trainer.losses = [trainer.step(), trainer.step()]
+    trainer.check_finite()
+    with torch.no_grad():
+        trainer.model.get_parameter("lin.0.weight").view(-1)[0] = float("nan")
+    with pytest.raises(DivergenceError, match=r"^the weight lin\.0\.weight became NaN or infinite at step 1$"):
+        trainer.check_finite()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signals_stop_training_after_it_saved_its_state(number: signal.Signals) -> None:
     before = signal.signal(number, signal.default_int_handler)  # whatever the tests run under

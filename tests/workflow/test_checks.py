@@ -335,6 +335,27 @@ FAULTS = {
         deblur(methods=["tv", {"lpn": {"title": "TV"}}]),
         "key 'experiments.deblur.methods.lpn.title' is that of 'tv' too. Give each method of an experiment its own title.",
     ),
+    "formula of a title": (
+        method("lpn", title=r"LPN $\\rho$"),
+        r"key 'experiments.deblur.methods.lpn.title': Matplotlib can't draw the formula of 'LPN $\\rho$'; mend",
+    ),
+    "formula of a label": ({"label": "$a_$"}, "key 'label': Matplotlib can't draw the formula of '$a_$'; mend"),
+    "formula of an experiment": (
+        deblur(title="$\\no$"),
+        "key 'experiments.deblur.title': Matplotlib can't draw the formula",
+    ),
+    "formula of a symbol": (
+        {"priors": {"mnist": {"perturbations": {"gaussian": {"symbol": "$^$"}}}}},
+        "key 'priors.mnist.perturbations.gaussian.symbol': Matplotlib can't draw the formula",
+    ),
+    "formula of curves": (
+        {"curves": {"laplacian": {"titles": {"laplacian_pm": "$_$"}}}},
+        "key 'curves.laplacian.titles.laplacian_pm': Matplotlib can't draw the formula",
+    ),
+    "title that legends leave out": (
+        method("lpn", title="_lpn"),
+        "key 'experiments.deblur.methods.lpn.title' starts with _",
+    ),
     "no title": (method("lpn", title=""), "key 'experiments.deblur.methods.lpn' lacks 'title'."),
     "channels of a model": (
         method("lpn", prox={"model": "mnist"}),

@@ -88,6 +88,12 @@ def test_files_that_can_not_be_read_are_named(file: Callable[..., Path], text: s
         read_yaml(file(text))
 
 
+def test_a_file_of_another_encoding_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_bytes("label: Maße".encode("latin-1"))
+    with pytest.raises(ConfigurationError, match=r"mine.yaml can't be read: 'utf-8' codec .*\. Save it as UTF-8\.$"):
+        read_yaml(tmp_path / "mine.yaml")
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="mine.yaml can't be read: .*No such file"):
         read_yaml(tmp_path / "mine.yaml")
@@ -369,6 +375,37 @@ def test_relative_paths_start_at_their_file(checker: Checker, monkeypatch: pytes
     assert complete["files"] == ["configs/k.npy", "median.py"]
 
 
+def test_paths_of_homes_and_variables(checker: Checker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("DISK", "~/disk")
+    photos = {"data": {"mine": {"name": "folder", "path": "$HOME/my photos"}}, "models": {"dncnn": {"data": "mine"}}}
+    complete = checker.tiny(photos | {"folder": "${DISK}/data", "mirrors": ["~/files", "https://example.org/~a", "near"]})
+    assert complete["config"]["folder"] == str(tmp_path / "disk/data")
+    assert complete["config"]["mirrors"] == [str(tmp_path / "files"), "https://example.org/~a", str(checker.folder / "near")]
+    assert complete["config"]["data"]["mine"]["path"] == str(tmp_path / "my photos")
+    monkeypatch.setenv("LPN_DATA", "~/elsewhere")
+    monkeypatch.setattr(configuration, "LIBRARY", checker.folder / "none")
+    assert check.complete(checker.files(TINY), {})["config"]["folder"] == str(tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("folder", "message"),
+    [
+        ("$NOWHERE/data", "key 'folder' (or LPN_DATA): $NOWHERE in the path $NOWHERE/data is unknown"),
+        ("${NOWHERE}/data", "${NOWHERE} in the path ${NOWHERE}/data is unknown: set the variable, or write the whole path."),
+        ("~nobody-of-that-name/data", "~nobody in the path ~nobody-of-that-name/data is unknown"),
+        ("my {data}", "Snakemake can't write to paths with braces. Rename it."),
+        (7, "key 'folder' is 7: input should be a valid string."),
+    ],
+)
+def test_folders_that_can_not_be_found(checker: Checker, folder: object, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        checker.tiny({"folder": folder})
+    if "$" in str(folder):
+        with pytest.raises(ConfigurationError, match=r"key 'data.mine.*': .*NOWHERE.* is unknown: set the variable"):
+            checker.tiny({"data": {"mine": {"name": "folder", "path": folder}}, "models": {"dncnn": {"data": "mine"}}})
+
+
 def test_files_may_be_below_the_data_folder(checker: Checker, tmp_path: Path) -> None:
     kernel = {"experiments": {"deblur": {"operator": {"name": "blur", "kernel": "$LPN_DATA/kernels/k.npy"}}}}
     complete = checker.tiny(kernel | {"folder": str(tmp_path)})
@@ -425,7 +462,9 @@ def checked(checker: Checker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return commands
 
 
-def test_checks_are_kept_until_a_file_changes(checker: Checker, checked: list[list[str]], tmp_path: Path) -> None:
+def test_checks_are_kept_until_a_file_or_variable_changes(
+    checker: Checker, checked: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kernel = tmp_path / "k.npy"
     kernel.write_text("1")
     config = lay(TINY, {"experiments": {"deblur": {"operator": {"name": "blur", "kernel": str(kernel)}}}})
@@ -439,8 +478,15 @@ def test_checks_are_kept_until_a_file_changes(checker: Checker, checked: list[li
     kernel.write_text("12")
     resolve(files, {}, tmp_path / "cache")
     assert len(checked) == 3
+    photos = {"data": {"mine": {"name": "folder", "path": "$PLACE/photos"}}, "models": {"dncnn": {"data": "mine"}}}
+    for place in ("/a", "/b"):
+        monkeypatch.setenv("PLACE", place)
+        config = lay(TINY, photos)
+        result = resolve(checker.files(config), {}, tmp_path / "cache")
+        assert result["config"]["data"]["mine"]["path"] == f"{place}/photos"
+    files = checker.files(lay(TINY, {"experiments": {"deblur": {"operator": {"name": "blur", "kernel": str(kernel)}}}}))
     assert resolve(checker.files(config | {"label": "new"}), {}, tmp_path / "cache")["config"]["label"] == "new"
-    assert len(checked) == 4
+    assert len(checked) == 6
 
 
 def test_faulty_configurations_end_the_program(checker: Checker, checked: list[list[str]], tmp_path: Path) -> None:

@@ -1,11 +1,15 @@
 """What a run says and keeps when something goes wrong."""
 
 import copy
+import os
 import shutil
+import signal
 import subprocess
 import time
 
 import numpy as np
+import psutil
+import pytest
 import torch
 
 from .conftest import TINY, Project, kill_tree, prepared
@@ -56,18 +60,47 @@ def test_missing_data_say_what_to_place_where(project: Project) -> None:
     assert "Place train-images-idx3-ubyte.gz (or mnist.npy) in data/mnist" in run.stdout + run.stderr
 
 
-def test_second_snakemake_refuses(project: Project) -> None:
+MODEL = "results/tiny/models/laplacian_l2/model.pt"
+
+
+def start_endless_training(project: Project) -> subprocess.Popen:
+    """Start Snakemake, in a process group of its own, with a training that doesn't end."""
     config = copy.deepcopy(TINY)
     config["models"]["laplacian_l2"]["phases"][0]["steps"] = 10**7
     project.write_config(config)
-    model = "results/tiny/models/laplacian_l2/model.pt"
-    command = ["snakemake", "--cores", "1", model]
+    command = ["snakemake", "--cores", "1", MODEL]
+    environment = project.environment()
+    return subprocess.Popen(command, cwd=project.folder, env=environment, stderr=subprocess.DEVNULL, start_new_session=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_terminal_that_stops_snakemake_stops_trainings_which_save_their_states(
+    project: Project, number: signal.Signals
+) -> None:
+    before = signal.signal(number, signal.default_int_handler)  # whatever the tests run under
+    run = start_endless_training(project)
+    signal.signal(number, before)
     log = project.folder / "logs/tiny/train/laplacian_l2.log"
-    first = subprocess.Popen(command, cwd=project.folder, env=project.environment(), stderr=subprocess.DEVNULL)
+    while run.poll() is None and not (log.exists() and "training:" in log.read_text()):
+        time.sleep(0.05)
+    time.sleep(2)
+    training = psutil.Process(run.pid).children(recursive=True)
+    os.killpg(run.pid, number)
+    assert run.wait(60) != 0
+    psutil.wait_procs(training, timeout=60)
+    (state,) = (project.folder / "results/tiny/checkpoints").rglob("*.pt")
+    assert torch.load(state, weights_only=True)["iteration"] > 0
+    project.snakemake("--unlock")
+    assert "Training laplacian_l2" in project.planned(MODEL)
+
+
+def test_second_snakemake_refuses(project: Project) -> None:
+    log = project.folder / "logs/tiny/train/laplacian_l2.log"
+    first = start_endless_training(project)
     try:
         while first.poll() is None and not log.exists():
             time.sleep(0.05)
-        second = project.snakemake(model, check=False)
+        second = project.snakemake(MODEL, check=False)
     finally:
         kill_tree(first)
     assert second.returncode

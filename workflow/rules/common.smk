@@ -4,9 +4,19 @@ import shlex
 import sys
 from pathlib import Path
 
-ROOT = Path(workflow.basedir).parent
-sys.path[:0] = [str(workflow.basedir), str(ROOT)]
-os.environ.update(PYTHONPATH=str(ROOT))  # jobs find the package in any environment
+from snakemake.exceptions import WorkflowError
+
+ROOT = Path(workflow.current_basedir).parent.parent
+if set("{}") & set(str(ROOT)):
+    raise WorkflowError(f"Snakemake takes braces in paths as wildcards. Rename the folder {ROOT}.")
+SOURCE = Path(os.path.relpath(ROOT))  # from where jobs run: in a project that was moved, nothing runs again
+sys.path[:0] = [str(ROOT / "workflow"), str(ROOT)]
+os.environ.update(  # jobs run this Python, find the package, and write UTF-8
+    PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]), PYTHONPATH=str(ROOT), PYTHONUTF8="1"
+)
+SCRIPTS = shlex.quote(str(SOURCE / "scripts"))
+PYTHON = f"python {SCRIPTS}/"
+LAUNCH = f"python {SCRIPTS}/launch.py --gpus {{resources.gpu}} {SCRIPTS}/"
 
 from artifacts import Artifacts
 from configuration import resolve
@@ -21,7 +31,7 @@ RESOLVED = resolve(
 )
 config.clear()
 config.update(RESOLVED["config"])
-LAYOUT = Layout(config["run"], Path(os.environ.get("LPN_DATA", config["folder"])))
+LAYOUT = Layout(config["run"], Path(config["folder"]))
 PLAN = Plan(config, RESOLVED["facts"], LAYOUT)
 ARTIFACTS = Artifacts(PLAN)
 OUT, LOGS = LAYOUT.out, LAYOUT.logs

@@ -18,7 +18,7 @@ rule curves_of_model:
     message:
         "Evaluating the prox, potential and prior of {wildcards.model}"
     shell:
-        "python scripts/curves.py --spec {params.spec:q} --model {input.model:q} --output {output:q} " "> {log:q} 2>&1"
+        f"{PYTHON}curves.py " "--spec {params.spec:q} --model {input.model:q} --output {output:q} " "> {log:q} 2>&1"
 
 
 rule prior_of_model:
@@ -46,6 +46,7 @@ rule prior_of_model:
     message:
         "Evaluating the prior that {wildcards.model} learned, {wildcards.perturbation}"
     shell:
-        "python scripts/launch.py --gpus {resources.gpu} scripts/prior.py --spec {params.spec:q} "
+        f"{LAUNCH}prior.py "
+        "--spec {params.spec:q} "
         "--model {input.model:q} {params.data} --output {output.prior:q} --arrays {output.arrays:q} "
         "--threads {threads} > {log:q} 2>&1"

@@ -24,7 +24,7 @@ rule measure:
     message:
         "Measuring {wildcards.split} images of {wildcards.experiment}, part {wildcards.part}"
     shell:
-        "python scripts/measure.py --spec {params.spec:q} {params.data} --output {output:q} > {log:q} 2>&1"
+        f"{PYTHON}measure.py " "--spec {params.spec:q} {params.data} --output {output:q} > {log:q} 2>&1"
 
 
 rule tune:
@@ -57,7 +57,8 @@ rule tune:
     message:
         "Tuning {wildcards.method} for {wildcards.experiment}, row {wildcards.row} of the grid"
     shell:
-        "python scripts/launch.py --gpus {resources.gpu} scripts/tune.py --spec {params.spec:q} "
+        f"{LAUNCH}tune.py "
+        "--spec {params.spec:q} "
         "--measurement {input.measurement:q} {params.model} --output {output:q} --threads {threads} > {log:q} 2>&1"
 
 
@@ -80,7 +81,7 @@ rule choose:
     message:
         "Choosing the parameters of {wildcards.method} for {wildcards.experiment}"
     shell:
-        "python scripts/choose.py {input:q} --output {output:q} > {log:q} 2>&1"
+        f"{PYTHON}choose.py " "{input:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule reconstruct:
@@ -117,6 +118,7 @@ rule reconstruct:
     message:
         "Reconstructing {wildcards.experiment} by {wildcards.method}, part {wildcards.part}"
     shell:
-        "python scripts/launch.py --gpus {resources.gpu} scripts/reconstruct.py --spec {params.spec:q} "
+        f"{LAUNCH}reconstruct.py "
+        "--spec {params.spec:q} "
         "--measurement {input.measurement:q} {params.model} {params.tuned} --images {output.images:q} "
         "--iterations {output.iterations:q} --arrays {output.arrays:q} --threads {threads} > {log:q} 2>&1"

@@ -35,7 +35,7 @@ rule train:
         "Training {wildcards.model}"
     # exec: a cluster's SIGTERM would end a shell at once, then Snakemake, and the training before it has saved its state
     shell:
-        "exec python scripts/launch.py --gpus {resources.gpu} --processes {resources.gpu} scripts/train.py "
+        f"exec python {SCRIPTS}/launch.py --gpus {{resources.gpu}} --processes {{resources.gpu}} {SCRIPTS}/train.py "
         "--spec {params.spec:q} --logging {params.logging:q} {params.data} {params.init} --output {output.model:q} "
         "--log {output.log:q} --checkpoints {params.checkpoints:q} --threads {threads} > {log:q} 2>&1"
 
@@ -62,7 +62,7 @@ rule import_model:
     message:
         "Importing {wildcards.model}"
     shell:
-        "python scripts/import_model.py --spec {params.spec:q} --output {output.model:q} > {log:q} 2>&1"
+        f"{PYTHON}import_model.py " "--spec {params.spec:q} --output {output.model:q} > {log:q} 2>&1"
 
 
 rule certify:
@@ -90,6 +90,7 @@ rule certify:
     message:
         "Certifying that {wildcards.model} is a proximal operator"
     shell:
-        "python scripts/launch.py --gpus {resources.gpu} scripts/certify.py --spec {params.spec:q} "
+        f"{LAUNCH}certify.py "
+        "--spec {params.spec:q} "
         "--name {wildcards.model:q} --model {input.model:q} {params.data} --output {output:q} --threads {threads} "
         "> {log:q} 2>&1"
