@@ -49,6 +49,7 @@ slurm-packages:
 
 lint: $(READY) ## style, types, spelling, workflow lint
 	ruff check .
+	ruff check --preview --select PLW1514 lpn scripts workflow # files are UTF-8 in any locale
 	ruff format --check .
 	basedpyright --level error
 	snakefmt --check workflow

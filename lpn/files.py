@@ -57,7 +57,7 @@ def _new_file(path: Path, suffix: str) -> tuple[Path, IO[str]]:
 def _remove_stale(path: Path, suffix: str) -> None:
     """Remove the files of `_new_file` that no process writes; none on a file system without locks."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 16}{suffix}"):
-        with suppress(OSError), left.open("r+") as file:  # gone, or another user's
+        with suppress(OSError), left.open("r+", encoding="utf-8") as file:  # gone, or another user's
             if _lock(file):
                 left.unlink()
 
@@ -103,7 +103,7 @@ def try_lock(path: str | Path) -> IO[str] | None:
     On a file system without locks nothing is locked and no one waits.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    file = Path(path).open("a")  # noqa: SIM115 - whoever holds the lock closes it
+    file = Path(path).open("a", encoding="utf-8")  # noqa: SIM115 - whoever holds the lock closes it
     if _lock(file) is False:
         file.close()
         return None
