@@ -4,6 +4,7 @@ import math
 import warnings
 from collections.abc import Callable
 from functools import cached_property
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ class Tomography(LinearOperator):
     tensors on a GPU; there the adjoint is only close to the transpose.
 
     The measurements of images (N, C, n, n) have the shape (N, C, angles, detectors). Raises ValueError for images that are
-    not square, and UserError if ODL or ASTRA are missing.
+    not square, or if ODL or ASTRA are missing.
     """
 
     def __init__(
@@ -52,14 +53,9 @@ class Tomography(LinearOperator):
         """Return ODL's ray transform for arrays on this device."""
         if device in self._transforms:
             return self._transforms[device]
-        try:
-            import astra  # noqa: F401, ODL itself only notices when it is used
-            import odl
-            from odl.applications import tomo
-        except ImportError as error:
-            raise UserError(f"tomography needs the packages odl and astra-toolbox ({error}). Install them by "
-                            "'pip install odl astra-toolbox' (Linux) or 'conda install -c conda-forge odl astra-toolbox'."
-                            ) from error  # fmt: skip
+        tomo = _packages()
+        import odl
+
         on_cpu = device.type == "cpu"
         if not on_cpu and not tomo.ASTRA_CUDA_AVAILABLE:
             raise UserError(f"tomography on {device} needs an ASTRA toolbox with CUDA; keep the tensors on the CPU, or "
@@ -133,6 +129,18 @@ class Tomography(LinearOperator):
         return lambda r: torch.fft.irfft2(torch.fft.rfft2(r, s=s) * inverse.to(r), s=s)[..., :n, :n]
 
 
+def _packages() -> ModuleType:
+    """Return ODL's tomography. Raises ValueError if ODL or ASTRA are missing."""
+    try:
+        import astra  # noqa: F401, ODL itself only notices when it is used
+        from odl.applications import tomo
+    except ImportError as error:
+        raise ValueError(f"tomography needs the packages odl and astra-toolbox ({error}). Install them by "
+                         "'pip install odl astra-toolbox' (Linux) or 'conda install -c conda-forge odl astra-toolbox'"
+                         ) from error  # fmt: skip
+    return tomo
+
+
 class TomographySettings(OperatorSettings):
     """Line integrals of each channel along parallel beams; measurements are (angles, detectors), see docs/measurements.md.
 
@@ -162,6 +170,7 @@ class TomographySettings(OperatorSettings):
         return arc
 
     def check(self, input_shape: tuple[int, ...]) -> None:
+        _packages()
         _, height, width = input_shape
         if height != width:
             raise ValueError(f"tomography takes square images, not {height} x {width}")

@@ -9,7 +9,6 @@ from conftest import golden_files
 from scipy.ndimage import gaussian_filter
 from skimage.transform import radon
 
-from lpn.errors import UserError
 from lpn.experiment import Method, Scores, reconstruct
 from lpn.measurements import Measurement
 from lpn.operators import LinearOperator
@@ -139,5 +138,7 @@ def test_images_that_are_not_square_are_refused() -> None:
 
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "astra", None)
-    with pytest.raises(UserError, match="pip install odl astra-toolbox"):
+    with pytest.raises(ValueError, match="pip install odl astra-toolbox"):
         Tomography((1, 8, 8), 5, 9)
+    with pytest.raises(ValueError, match="pip install odl astra-toolbox"):
+        TomographySettings().check((1, 8, 8))
