@@ -1,14 +1,15 @@
 """Make one table, as CSV, Markdown and LaTeX, from files that other jobs wrote.
 
 examples:
-  python scripts/make_table.py certificates --label demo --output tables/certificates.csv results/demo/certificates/*.json
-  python scripts/make_table.py curves --label demo --spec '{"shown": 3.5}' --output curves.csv results/demo/curves/*.csv
-  python scripts/make_table.py priors --label demo --output priors.csv results/demo/priors/*.csv
-  python scripts/make_table.py published --label demo --spec '{"published": "config/published.yaml"}'
+  python scripts/make_table.py certificates --spec '{"label": "demo"}' --output models.csv results/demo/certificates/*.json
+  python scripts/make_table.py curves --spec '{"label": "demo", "shown": 3.5}' --output curves.csv results/demo/curves/*.csv
+  python scripts/make_table.py priors --spec '{"label": "demo"}' --output priors.csv results/demo/priors/*.csv
+  python scripts/make_table.py published --spec '{"label": "demo", "published": "config/published.yaml"}'
       --output published.csv --list files.txt
-  python scripts/make_table.py reconstructions --label demo --output deblurring.csv results/demo/deblur_1_0.04/*.csv
-      --spec '{"published": "config/published.yaml", "experiments": {"deblur_1_0.04": {"title": "Deblurring",
-      "data": "celeba", "operator": {"name": "blur", "sigma": 1.0}, "noise": 0.04, "methods": {"lpn": "LPN"}}}}'
+  python scripts/make_table.py reconstructions --output deblurring.csv results/demo/deblur_1_0.04/*.csv
+      --spec '{"label": "demo", "published": "config/published.yaml", "experiments": {"deblur_1_0.04": {
+      "title": "Deblurring", "data": "celeba", "operator": {"name": "blur", "sigma": 1.0}, "noise": 0.04,
+      "methods": {"lpn": "LPN"}}}}'
 """
 
 import json
@@ -31,15 +32,17 @@ from lpn.settings import File, Settings, describe
 class Table(Settings):
     """Settings of a kind of table."""
 
-    def make(self, files: list[Path], label: str) -> pd.DataFrame:
-        """Return the table of the files; `label` is the scale of the run."""
+    label: str = Field(description="scale of the run, a column of the table")
+
+    def make(self, files: list[Path]) -> pd.DataFrame:
+        """Return the table of the files."""
         raise NotImplementedError
 
 
 class Certificates(Table):
     """A row for each model: its certificate. The files are those of scripts/certify.py (JSON)."""
 
-    def make(self, files: list[Path], label: str) -> pd.DataFrame:
+    def make(self, files: list[Path]) -> pd.DataFrame:
         return tables.certificates([_certificate(path) for path in files])
 
 
@@ -60,14 +63,14 @@ class Curves(Table):
     shown: PositiveFloat = Field(description="errors are those on |x| up to this")
     at: float = Field(default=3.4, description="where to give the regulariser")
 
-    def make(self, files: list[Path], label: str) -> pd.DataFrame:
+    def make(self, files: list[Path]) -> pd.DataFrame:
         return tables.curves(tables.read_tables(files, tables.CURVES), self.shown, self.at)
 
 
 class Priors(Table):
     """A row for each model, perturbation and level: the learned prior. The files are those of scripts/prior.py."""
 
-    def make(self, files: list[Path], label: str) -> pd.DataFrame:
+    def make(self, files: list[Path]) -> pd.DataFrame:
         return tables.priors(tables.read_tables(files, tables.PRIORS))
 
 
@@ -76,7 +79,7 @@ class PublishedValues(Table):
 
     published: File = Field(description="YAML file of published values")
 
-    def make(self, files: list[Path], label: str) -> pd.DataFrame:
+    def make(self, files: list[Path]) -> pd.DataFrame:
         evaluated = [tables.read_table(path, ("model", "regulariser")) for path in files]
         return tables.published(read_spec(self.published, Published), evaluated)
 
@@ -87,11 +90,11 @@ class Reconstructions(Table):
     experiments: dict[str, Experiment] = Field(description="title, data, operator, noise, titles of methods, of each")
     published: File | None = Field(default=None, description="YAML file of published results")
 
-    def make(self, files: list[Path], label: str) -> pd.DataFrame:
+    def make(self, files: list[Path]) -> pd.DataFrame:
         published = read_spec(self.published, Published) if self.published else Published()
         results = tables.read_tables(files, tables.RESULTS)
         with as_user_errors("the files do not fit the settings: "):
-            return tables.reconstructions(results, self.experiments, published, label)
+            return tables.reconstructions(results, self.experiments, published, self.label)
 
 
 KINDS: dict[str, type[Table]] = {
@@ -132,16 +135,15 @@ def main() -> None:
     arguments.add_argument("kind", choices=KINDS, help="what is in the table")
     arguments.add_argument("files", nargs="*", type=Path, help="what the table is made from")
     arguments.add_argument("--list", type=Path, help="text file with the paths of further files, one in each line")
-    arguments.add_argument("--label", required=True, help="scale of the run, a column of the table")
-    arguments.add_argument("--spec", default="{}", help="settings of the kind: JSON text or a file")
+    arguments.add_argument("--spec", required=True, help="settings of the kind: JSON text or a file")
     arguments.add_argument("--output", required=True, type=Path, help="CSV file; .md and .tex are written beside it")
     args = arguments.parse_intermixed_args()
     settings = read_spec(args.spec, KINDS[args.kind])
     files = [*args.files, *map(Path, read_list(args.list))]
     if not files:
         raise UserError(f"the table {args.kind} needs files: name them on the command line or in the file of --list.")
-    table = settings.make(files, args.label)
-    write_table(table if "scale" in table else table.assign(scale=args.label), args.output)
+    table = settings.make(files)
+    write_table(table if "scale" in table else table.assign(scale=settings.label), args.output)
 
 
 if __name__ == "__main__":

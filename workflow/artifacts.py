@@ -1,14 +1,15 @@
 """Which figures and tables a run has, from which files and with which settings."""
 
 import itertools
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from configuration import CACHE, replace_text
+from configuration import CACHE, ROOT, replace_text
 from plan import Plan, curve_models
 
-PUBLISHED = "config/published.yaml"
+PUBLISHED = os.path.relpath(ROOT / "config/published.yaml")
 CATEGORIES = {"curves": "Scalar networks", "priors": "Learned priors", "experiments": "Inverse problems"}  # of the report
 
 

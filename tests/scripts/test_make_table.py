@@ -14,7 +14,8 @@ BLUR = {"operator": {"name": "blur", "sigma": 1.0}, "noise": 0.02}
 
 
 def spec(title: str, methods: dict[str, str], **more: object) -> dict[str, Any]:
-    return {"experiments": {"blur": {"title": title, "data": "celeba", "methods": methods} | BLUR}} | more
+    problem = {"title": title, "data": "celeba", "methods": methods} | BLUR
+    return {"label": "test", "experiments": {"blur": problem}} | more
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_reconstructions_from_a_list(run: Callable[..., None], results: list[Pat
     files, output = tmp_path / "files.txt", tmp_path / "deblurring.csv"
     files.write_text("".join(f"{path}\n" for path in results))
     settings = spec("Deblurring, 2 %", {"lpn": "LPN", "tv": "TV"}, published=str(published))
-    run("make_table", "reconstructions", "--label", "test", "--spec", settings, "--list", files, "--output", output)
+    run("make_table", "reconstructions", "--spec", settings, "--list", files, "--output", output)
     table = pd.read_csv(output)
     assert list(table.method) == ["LPN", "TV", "AR"]
     assert list(table.scale) == ["test", "test", "published, other images"]
@@ -53,9 +54,9 @@ def test_reconstructions_from_a_list(run: Callable[..., None], results: list[Pat
 
 
 def test_latex_of_titles(run: Callable[..., None], results: list[Path], tmp_path: Path) -> None:
-    settings = spec(r"$\sigma_{blur} = 1$ & 2 %", {"lpn": r"LPN, $\rho > \|A^TA\|$", "tv": "T_V {x} > 1"})
+    settings = spec(r"$\sigma_{blur} = 1$ & 2 %", {"lpn": r"LPN, $\rho > \|A^TA\|$", "tv": "T_V {x} > 1"}, label="a|b")
     output = tmp_path / "deblurring.csv"
-    run("make_table", "reconstructions", "--label", "a|b", "--spec", settings, "--output", output, *results)
+    run("make_table", "reconstructions", "--spec", settings, "--output", output, *results)
     latex = output.with_suffix(".tex").read_text()
     for text in (
         r"$\sigma_{blur} = 1$ \& 2 \% &",
@@ -73,7 +74,7 @@ def test_signs_of_titles(run: Callable[..., None], results: list[Path], tmp_path
     """A dollar sign alone begins no formula, a new line ends no row, and < begins no HTML, except in formulas."""
     settings = spec("5 $ | a", {"lpn": "Größe\n\n中 <b>", "tv": r"$x < 1$ | \$ > 2"})
     output = tmp_path / "deblurring.csv"
-    run("make_table", "reconstructions", "--label", "test", "--spec", settings, "--output", output, *results)
+    run("make_table", "reconstructions", "--spec", settings, "--output", output, *results)
     latex, markdown = (output.with_suffix(end).read_text(encoding="utf-8") for end in (".tex", ".md"))
     assert r"5 \$ \textbar{} a & celeba & Größe 中 \textless{}b\textgreater{} &" in latex
     assert r"& $x < 1$ \textbar{} \$ \textgreater{} 2 &" in latex
@@ -95,7 +96,7 @@ def test_tables_of_models(run: Callable[..., None], published: Path, tmp_path: P
 
     def table(kind: str, settings: dict[str, Any], *files: Path) -> dict[str, Any]:
         output = tmp_path / f"{kind}_table.csv"
-        run("make_table", kind, "--label", "test", "--spec", settings, "--output", output, *files)
+        run("make_table", kind, "--spec", settings | {"label": "test"}, "--output", output, *files)
         (row,) = pd.read_csv(output).to_dict("records")
         return row
 
@@ -123,13 +124,13 @@ def test_tables_of_models(run: Callable[..., None], published: Path, tmp_path: P
 def test_bad_tables_are_refused(
     refused: Callable[..., str], results: list[Path], tmp_path: Path, kind: str, settings: dict[str, Any], message: str
 ) -> None:
-    arguments = ["--label", "test", "--output", tmp_path / "table.csv", "--spec", settings]
+    arguments = ["--output", tmp_path / "table.csv", "--spec", {"label": "test"} | settings]
     assert re.search(message, refused("make_table", kind, *arguments, *results))
 
 
 def test_tables_need_files(refused: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "certificate.json").write_text("{}")
-    arguments = ["make_table", "certificates", "--label", "test", "--output", tmp_path / "table.csv"]
+    arguments = ["make_table", "certificates", "--spec", {"label": "test"}, "--output", tmp_path / "table.csv"]
     assert "needs files" in refused(*arguments)
     assert "files.txt can't be read" in refused(*arguments, "--list", tmp_path / "files.txt")
     assert "is no certificate of a named model" in refused(*arguments, tmp_path / "certificate.json")

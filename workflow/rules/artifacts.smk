@@ -2,7 +2,7 @@ rule figure:
     input:
         files=lambda wildcards: ARTIFACTS.figures[wildcards.figure].files,
         more=lambda wildcards: ARTIFACTS.figures[wildcards.figure].more,
-        notebook=lambda wildcards: f"workflow/notebooks/{ARTIFACTS.figures[wildcards.figure].kind}.ipynb",
+        notebook=lambda wildcards: SOURCE / f"workflow/notebooks/{ARTIFACTS.figures[wildcards.figure].kind}.ipynb",
     output:
         pdf=OUT / "figures/{figure}.pdf",
         png=report(
@@ -41,7 +41,8 @@ rule figure:
     message:
         "Drawing the figure {wildcards.figure}"
     shell:
-        "python scripts/render_notebook.py {input.notebook:q} --spec {params.spec:q} --list {params.files:q} "
+        f"{PYTHON}render_notebook.py "
+        "{input.notebook:q} --spec {params.spec:q} --list {params.files:q} "
         "--executed {log.notebook:q} --pdf {output.pdf:q} > {log.run:q} 2>&1"
 
 
@@ -68,9 +69,8 @@ rule table:
         mem_mb=1000,
         runtime=5,
     params:
-        label=config["label"],
         kind=lambda wildcards: ARTIFACTS.tables[wildcards.table].kind,
-        spec=lambda wildcards: canonical(ARTIFACTS.tables[wildcards.table].settings),
+        spec=lambda wildcards: canonical({**ARTIFACTS.tables[wildcards.table].settings, "label": config["label"]}),
         files=lambda wildcards, output: ARTIFACTS.list_file(
             f"tables/{wildcards.table}", ARTIFACTS.tables[wildcards.table].files
         ),
@@ -78,5 +78,6 @@ rule table:
     message:
         "Making the table {wildcards.table}"
     shell:
-        "python scripts/make_table.py {params.kind} --list {params.files:q} --spec {params.spec:q} "
-        "--label {params.label:q} --output {output.csv:q} > {log:q} 2>&1"
+        f"{PYTHON}make_table.py "
+        "{params.kind} --list {params.files:q} --spec {params.spec:q} "
+        "--output {output.csv:q} > {log:q} 2>&1"

@@ -24,5 +24,6 @@ rule prepare_data:
     message:
         "Preparing the data set {wildcards.prepared}"
     shell:
-        "python scripts/prepare_data.py --spec {params.spec:q} --folder {params.folder:q} --mirror {params.mirrors} "
+        f"{PYTHON}prepare_data.py "
+        "--spec {params.spec:q} --folder {params.folder:q} --mirror {params.mirrors} "
         "--output {params.place:q} > {log:q} 2>&1"

@@ -33,6 +33,7 @@ rule provenance:
     message:
         "Recording what made the results"
     shell:
-        "python scripts/provenance.py --config {params.config:q} --data {input.data:q} --files {params.files} "
+        f"{PYTHON}provenance.py "
+        "--config {params.config:q} --data {input.data:q} --files {params.files} "
         "--results {params.results:q} --logs {params.logs:q} "
         "--output {params.folder:q} > {log:q} 2>&1"
