@@ -89,7 +89,7 @@ def made_files(record: dict[str, Any], run: Path, logs: Path) -> dict[str, Path]
     if faults := changed(record["results"]):
         text = "; ".join(f"{path} {fault}" for path, fault in faults.items())
         raise UserError(f"{text}. Delete what holds other bytes, and run again.")
-    files = {path: ROOT / path for path in record["results"] if Path(path).suffix not in LEFT_OUT}
+    files = {path: Path(path) for path in record["results"] if Path(path).suffix not in LEFT_OUT}
     files |= files_below(run / "provenance", f"results/{record['run']}/provenance/")
     for job, suffix in ((job, suffix) for job in record["jobs"] for suffix in (".log", ".ipynb")):
         if (path := logs / f"{job}{suffix}").is_file():

@@ -26,9 +26,9 @@ RECORD = "provenance/provenance.json"
 
 def summary(configfiles: list[str]) -> list[dict[str, str]]:
     """Return what Snakemake says of each file of the run: output_file, status, plan. Raises UserError with its reason."""
-    options = ["--configfile", *configfiles] if configfiles else []
+    options = ["--snakefile", str(ROOT / "workflow/Snakefile"), *(["--configfile", *configfiles] if configfiles else [])]
     command = [sys.executable, "-m", "snakemake", "--summary", "--cores", "1", *options]
-    run = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, encoding="utf-8")
+    run = subprocess.run(command, check=False, capture_output=True, encoding="utf-8")
     if run.returncode:
         raise UserError(f"Snakemake can't plan this run: {run.stderr.strip().splitlines()[-1]}")
     return list(csv.DictReader(run.stdout.splitlines(), delimiter="\t"))
@@ -46,9 +46,9 @@ def changed(recorded: dict[str, dict[str, Any]]) -> dict[str, str]:
     """Return the recorded files that are gone or hold other bytes, each with what is wrong."""
     faults = {}
     for path, entry in recorded.items():
-        if not (ROOT / path).exists():
+        if not Path(path).exists():
             faults[path] = "is missing"
-        elif checksum(ROOT / path) != entry["sha256"]:
+        elif checksum(path) != entry["sha256"]:
             faults[path] = "holds other bytes than its job wrote" if "job" in entry else "holds other bytes than recorded"
     return faults
 
@@ -58,7 +58,7 @@ def main() -> None:
     arguments.add_argument("--configfile", nargs="*", default=[], help="configuration files (default: config/paper.yaml)")
     files = summary(arguments.parse_args().configfile)
     (place,) = [row["output_file"] for row in files if row["output_file"].endswith(RECORD)]
-    record = read_record(ROOT / place.removesuffix(RECORD))
+    record = read_record(Path(place.removesuffix(RECORD)))
     faults = changed(record["results"] | record["data"] | record["files"])
     for row in files:
         if row["plan"] != "no update":
