@@ -5,7 +5,6 @@ section 3. A map is the proximal operator of some, possibly non-convex, function
 convex function (Gribonval and Nikolova 2020), so f is a prox whatever its weights, as long as psi is convex.
 """
 
-from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -15,7 +14,6 @@ from torch import Tensor, nn
 from lpn.networks._base import LPN, NetworkSettings
 
 Layer = nn.Linear | nn.Conv2d
-_Through = Callable[[int, Tensor], Tensor]
 
 
 def _softplus(z: Tensor, beta: float) -> tuple[Tensor, Tensor]:
@@ -61,13 +59,6 @@ def _adjoint(layer: Layer, grad: Tensor, shape: torch.Size) -> Tensor:
 
 def _apply(layer: Layer, x: Tensor) -> Tensor:
     return layer(x.flatten(1) if isinstance(layer, nn.Linear) else x)
-
-
-def _apply_linear(layer: Layer, x: Tensor) -> Tensor:
-    """Apply a layer without its bias."""
-    if isinstance(layer, nn.Linear):
-        return F.linear(x.flatten(1), layer.weight)
-    return F.conv2d(x, layer.weight, None, layer.stride, layer.padding)
 
 
 def _bilinear_matrix(size: int, to: int) -> Tensor:
@@ -117,68 +108,21 @@ class IcnnLPN(LPN):
 
         last = len(self.lin) - 1  # the output layer, whose skip (if any) is res[last - 1]
         grad_y = self.lin[last].weight.view(1, *slopes[-1].shape[1:])
-        grad_x = 2 * self.alpha * x if self.alpha else torch.zeros_like(x)
-        if len(self.res) == last:
-            grad_x = grad_x + self.res[-1].weight
-        shapes = [part.shape for part in resized], shapes
-        return self._pull_back(slopes[-1] * grad_y, grad_x, shapes, lambda i, grad_y: slopes[i] * grad_y), potential
-
-    def _pull_back(
-        self, grad_z: Tensor, grad_x: Tensor, shapes: tuple[list[torch.Size], list[torch.Size]], through: _Through
-    ) -> Tensor:
-        """Return grad_x plus the gradient through the chain, where grad_z is that by the input of the last activation.
-
-        `through` turns (i, gradient by the output of activation i) into that by its input. `shapes` are those of the inputs
-        of the skips and of the activations.
-        """
         # one gradient for each size of the input, so that each is resized back only once
-        grads, shape = {grad_x.shape[-1]: grad_x}, grad_x.shape
-        for i in range(len(self.lin) - 2, 0, -1):
-            skip = _adjoint(self.res[i - 1], grad_z, shapes[0][i - 1])
+        grads = {x.shape[-1]: 2 * self.alpha * x if self.alpha else torch.zeros_like(x)}
+        if len(self.res) == last:
+            grads[x.shape[-1]] = grads[x.shape[-1]] + self.res[-1].weight
+        for i in range(last - 1, 0, -1):
+            grad_z = slopes[i] * grad_y
+            skip = _adjoint(self.res[i - 1], grad_z, resized[i - 1].shape)
             size = skip.shape[-1]
             grads[size] = grads[size] + skip if size in grads else skip
-            grad_z = through(i - 1, _adjoint(self.lin[i], grad_z, shapes[1][i - 1]))
-        grad_x = grads.pop(shape[-1]) + _adjoint(self.lin[0], grad_z, shape)
+            grad_y = _adjoint(self.lin[i], grad_z, shapes[i - 1])
+        grad_x = grads.pop(x.shape[-1]) + _adjoint(self.lin[0], slopes[0] * grad_y, x.shape)
         for size, grad in grads.items():
             matrix = getattr(self, f"resize_{size}")
             grad_x = grad_x + matrix.T @ grad @ matrix
-        return grad_x
-
-    @torch.no_grad()
-    def jacobian(self, x: Tensor) -> Callable[[Tensor], Tensor]:
-        """Return v -> J_f(x) v, by hand: a product costs less than f, and nothing of the chain is computed twice.
-
-        With delta_i the gradient of psi by the output of activation i, s_i its slope, and a dot for the derivative in
-        direction v:  z._{i+1} = lin_{i+1} (s_i z._i) + res_i v,  and the gradient by the input of activation i changes by
-        beta s_i (1 - s_i) delta_i z._i + s_i delta._i  (Pearlmutter, "Fast exact multiplication by the Hessian", 1994).
-        """
-        resized = self._resized(x)
-        _, outputs, slopes = self._chain(x, resized)
-        shapes = [part.shape for part in resized], outputs
-        curvatures: list[Tensor] = [x] * len(slopes)
-
-        def bend(i: int, grad_y: Tensor) -> Tensor:
-            grad_z = slopes[i] * grad_y
-            curvatures[i] = (1 - slopes[i]).mul_(grad_z).mul_(self.beta)
-            return grad_z
-
-        last = self.lin[-1].weight.view(1, *slopes[-1].shape[1:])
-        self._pull_back(bend(len(slopes) - 1, last), x, shapes, bend)
-
-        @torch.no_grad()
-        def product(v: Tensor) -> Tensor:
-            parts = self._resized(v)
-            tangents = [_apply_linear(self.lin[0], v)]
-            for i, layer in enumerate(self.lin[1:-1]):
-                step = _apply_linear(layer, slopes[i] * tangents[-1])
-                tangents.append(step.add_(_apply_linear(self.res[i], parts[i])))
-
-            def through(i: int, grad_y: Tensor) -> Tensor:
-                return tangents[i].mul_(curvatures[i]).addcmul_(slopes[i], grad_y)
-
-            return self._pull_back(tangents[-1] * curvatures[-1], 2 * self.alpha * v, shapes, through)
-
-        return product
+        return grad_x, potential
 
     def potential(self, x: Tensor) -> Tensor:
         """Return psi(x) as (N,), for x of shape (N, *input_shape). Raises ValueError if the shape does not fit."""
