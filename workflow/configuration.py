@@ -200,10 +200,12 @@ def expand(config: Mapping[str, Any]) -> dict[str, Any]:
 def resolve(files: Iterable[Path], overrides: Mapping[str, Any], cache: Path = CACHE) -> dict[str, Any]:
     """Return the complete, checked configuration of a run; ends the program with one paragraph where it is faulty.
 
-    The result is kept in the folder `cache`, under a key that covers the files, the code, and the files that settings name.
+    The result is kept in the folder `cache`, under a key that covers the environment, the code, the files, and what they
+    name.
     """
     files = [Path(os.path.relpath(path)) for path in files]
-    key = hashlib.sha256(repr([list(map(str, files)), sorted(overrides.items()), os.environ.get("LPN_DATA")]).encode())
+    about = [list(map(str, files)), sorted(overrides.items()), os.environ.get("LPN_DATA"), sys.prefix]
+    key = hashlib.sha256(repr(about).encode())
     code = [*(ROOT / "lpn").rglob("*.py"), *(ROOT / "workflow").glob("*.py"), *LIBRARY.glob("*.yaml")]
     for path in sorted([*code, *(path for path in files if path.is_file())]):
         key.update(f"{path}\n".encode() + path.read_bytes())

@@ -4,7 +4,7 @@ import math
 import warnings
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lpn.errors import UserError
 from lpn.operators._base import LinearOperator, OperatorSettings
+from lpn.packages import load
 
 
 class Tomography(LinearOperator):
@@ -52,14 +53,10 @@ class Tomography(LinearOperator):
         """Return ODL's ray transform for arrays on this device."""
         if device in self._transforms:
             return self._transforms[device]
-        try:
-            import astra  # noqa: F401, ODL itself only notices when it is used
-            import odl
-            from odl.applications import tomo
-        except ImportError as error:
-            raise UserError(f"tomography needs the packages odl and astra-toolbox ({error}). Install them by "
-                            "'pip install odl astra-toolbox' (Linux) or 'conda install -c conda-forge odl astra-toolbox'."
-                            ) from error  # fmt: skip
+        load(TomographySettings)  # ODL by itself only notices when it is used that ASTRA is missing
+        import odl
+        from odl.applications import tomo
+
         on_cpu = device.type == "cpu"
         if not on_cpu and not tomo.ASTRA_CUDA_AVAILABLE:
             raise UserError(f"tomography on {device} needs an ASTRA toolbox with CUDA; keep the tensors on the CPU, or "
@@ -140,6 +137,10 @@ class TomographySettings(OperatorSettings):
     are ordered rightwards. The axis of rotation is the centre of image and detector.
     """
 
+    requires: ClassVar[dict[str, str]] = {
+        "odl": "pip install odl",
+        "astra": "on Linux pip install astra-toolbox, on macOS conda install -c conda-forge astra-toolbox",
+    }
     angles: PositiveInt = Field(default=200, description="number of angles")
     detectors: PositiveInt = Field(default=400, description="number of detector cells")
     extent: PositiveFloat = Field(
