@@ -199,7 +199,7 @@ def read_settings(path: str | Path) -> NetworkSettings:
     """Return the settings of a model's network, from `model_config.json` beside `path`. Raises UserError without them."""
     config_path = Path(path).with_name("model_config.json")
     try:
-        return network_settings(json.loads(config_path.read_text()))
+        return network_settings(json.loads(config_path.read_text("utf-8")))
     except (FileNotFoundError, ValueError) as error:
         text = " ".join(sentences(error)) if isinstance(error, ValidationError) else f"{error}."
         raise UserError(f"{config_path}, which describes the network of {path}, can't be read: {text}") from error

@@ -97,7 +97,7 @@ def _read_file(path: Path) -> Any:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
-    content = path.read_text()
+    content = path.read_text("utf-8")
     if path.suffix == ".json":
         return _located(json.loads(content, object_pairs_hook=_unique), path.parent)
     try:

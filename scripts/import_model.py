@@ -31,7 +31,7 @@ class ImportSpec(Settings):
 def check_settings(file: Path, config: dict[str, Any]) -> None:
     """Raise UserError if the file beside a checkpoint has other settings: beta and alpha leave no trace in weights."""
     try:
-        trained = json.loads(file.read_text())
+        trained = json.loads(file.read_text("utf-8"))
     except (FileNotFoundError, ValueError):  # a published file may stand alone
         return
     for key in sorted(config.keys() & trained.keys()) if isinstance(trained, dict) else []:

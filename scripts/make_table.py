@@ -44,7 +44,7 @@ class Certificates(Table):
 
 def _certificate(path: Path) -> dict[str, object]:
     try:
-        entries = json.loads(path.read_text())
+        entries = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path} can't be read as JSON ({error}). If the pipeline made it, delete it, and the pipeline "
                         "makes it anew.") from error  # fmt: skip

@@ -151,7 +151,7 @@ def _stop_signals(ignore: bool) -> Iterator[list[int]]:
     """Collect SIGTERM, SIGINT and SIGHUP in the list, or ignore them. Those that are ignored already stay so (nohup)."""
     received: list[int] = []
     handler = signal.SIG_IGN if ignore else lambda number, frame: received.append(number)
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)]  # all but Windows
     before = {number: signal.signal(number, handler) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
     try:
         yield received
