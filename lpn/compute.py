@@ -44,7 +44,7 @@ def setup_compute(threads: int, device: str) -> torch.device:
     if device not in ("auto", *there):
         raise ValueError(f"device '{device}' is unknown; PyTorch finds here: {', '.join(there)}. Use one of these, or auto")
     found = torch.device(device if device != "auto" else "cuda" if gpus else "cpu")
-    USED.update(device=device_name(found), threads=threads)
+    USED.update(device=device_name(found), threads=threads, precision="fp32")
     return found
 
 
