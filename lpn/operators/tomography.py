@@ -139,7 +139,7 @@ class TomographySettings(OperatorSettings):
 
     requires: ClassVar[dict[str, str]] = {
         "odl": "pip install odl",
-        "astra": "on Linux pip install astra-toolbox, on macOS conda install -c conda-forge astra-toolbox",
+        "astra": "pip install astra-toolbox (Linux on x86-64), or use the conda environment of environment.yml",
     }
     angles: PositiveInt = Field(default=200, description="number of angles")
     detectors: PositiveInt = Field(default=400, description="number of detector cells")
