@@ -77,7 +77,7 @@ def missing_packages(config: Config) -> Iterator[str]:
         yield f"{', '.join(names)}: the package {package} is not installed. Install it: {how}."
     rest = [name for name in config.make if all(name not in names for names in needing.values())]
     if needing and rest:
-        yield f"To make the rest, set 'make' to [{', '.join(rest)}]."
+        yield f"To make the rest, run snakemake with --config 'make=[{', '.join(rest)}]'."
 
 
 def _attempt(key: str, check: Callable[..., Iterable[str] | None], *arguments: object) -> Iterator[str]:

@@ -544,7 +544,7 @@ def test_each_missing_package_shows_at_once(checker: Checker, monkeypatch: pytes
         "ct: the package astra is not installed. Install it: pip install astra-toolbox (Linux on x86-64), or use the conda "
         "environment of environment.yml. other: the package bm3d is not installed. Install it: pip install --editable "
         "'.[bm3d]' (its licence: non-commercial use only). mnist: the package nibabel is not installed. Install it: pip "
-        "install nibabel. To make the rest, set 'make' to [deblur, laplacian]."
+        "install nibabel. To make the rest, run snakemake with --config 'make=[deblur, laplacian]'."
     )
     checker.tiny(update | {"make": ["laplacian", "deblur"]})
     with pytest.raises(ConfigurationError, match=r"ct: the package astra is not installed.*of environment.yml\.$"):
