@@ -214,3 +214,9 @@ def load_model(path: str | Path, settings: NetworkSettings | dict[str, Any] | No
     model = build_network(read_settings(path) if settings is None else settings)
     load_state(model, read_checkpoint(path)["model_state_dict"], path)
     return model.eval().requires_grad_(False)
+
+
+def trained_in(path: str | Path) -> str | None:
+    """Return the arithmetic of a model's training, fp32 or bf16, by `made_with.json` beside it; None if it is imported."""
+    made_with = Path(path).with_name("made_with.json")
+    return json.loads(made_with.read_text("utf-8"))["precision"] if made_with.exists() else None

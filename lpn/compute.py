@@ -32,20 +32,19 @@ def setup_compute(threads: int, device: str) -> torch.device:
     CPU needs up to twice as long for networks of sharp activations, whose slopes are often that small. The threads of
     PyTorch's pool are started later and inherit that.
 
-    Raises ValueError for an unknown device.
+    Raises ValueError for a device that PyTorch does not find here.
     """
     keep_freed_memory()
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.allow_tf32 = False
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        found = torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f"device '{device}' is unknown; known are auto, cpu, cuda and cuda:0, cuda:1 and so on") from error
-    USED.update(device=device_name(found), threads=threads)
+    gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    there = ["cpu", *(["cuda", *gpus] if gpus else [])]
+    if device not in ("auto", *there):
+        raise ValueError(f"device '{device}' is unknown; PyTorch finds here: {', '.join(there)}. Use one of these, or auto")
+    found = torch.device(device if device != "auto" else "cuda" if gpus else "cpu")
+    USED.update(device=device_name(found), threads=threads, precision="fp32")
     return found
 
 

@@ -15,6 +15,8 @@ from typing import IO, Any
 
 import numpy as np
 
+from lpn.errors import UserError
+
 WRITTEN: set[Path] = set()  # what this process wrote by `atomic_path`
 
 
@@ -111,9 +113,14 @@ def try_lock(path: str | Path) -> IO[str] | None:
 
 
 def _lock(file: IO[str]) -> bool | None:
-    """Lock an open file. Return whether that succeeded: False if another has the lock, None if there are no locks."""
-    import fcntl
+    """Lock an open file. Return whether that succeeded: False if another has the lock, None if there are no locks.
 
+    Raises UserError on Windows, where an open file can't be renamed either.
+    """
+    try:
+        import fcntl
+    except ImportError as error:
+        raise UserError("Files are written on Linux and macOS only. On Windows, use WSL 2, which is a Linux.") from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -16,13 +16,15 @@ TAIL = 2**16  # bytes at the end of a log that hold the line
 
 
 def machine() -> str:
-    """Return the machine in one line: name, processor, cores, memory."""
+    """Return the machine in one line: name, processor, cores, and memory where the system tells (Linux, macOS)."""
     information = Path("/proc/cpuinfo")
     text = information.read_text(encoding="utf-8", errors="replace") if information.exists() else ""
     found = re.search(r"model name\s*: (.*)", text)
     processor = found[1] if found else platform.processor() or platform.machine()
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{platform.node()}, {processor}, {os.cpu_count()} cores, {memory:.0f} GiB"
+    parts = [platform.node(), processor, f"{os.cpu_count()} cores"]
+    if hasattr(os, "sysconf"):
+        parts.append(f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB")
+    return ", ".join(parts)
 
 
 def packages() -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Named random streams.
 
 Every random draw is a pure function of (seed, stream name, index): nothing has to be stored to resume, streams never
-overlap, and the draw for step 1000 does not depend on how steps 0-999 were split over jobs.
+overlap, and the draw for step 1000 does not depend on how steps 0-999 were split over jobs. Draws are made on the CPU and
+copied, since the generators of other devices give other numbers.
 """
 
 import hashlib
@@ -16,9 +17,9 @@ def stream_seed(seed: int, *names: str | int) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def torch_generator(seed: int, *names: str | int, device: torch.device | str = "cpu") -> torch.Generator:
-    """Return a torch generator on `device` at the start of the stream `names` of `seed`."""
-    return torch.Generator(device).manual_seed(stream_seed(seed, *names))
+def torch_generator(seed: int, *names: str | int) -> torch.Generator:
+    """Return a torch generator, of the CPU, at the start of the stream `names` of `seed`."""
+    return torch.Generator().manual_seed(stream_seed(seed, *names))
 
 
 def numpy_generator(seed: int, *names: str | int) -> np.random.Generator:

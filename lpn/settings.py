@@ -73,6 +73,7 @@ class Component(Settings):
     """Settings of a thing that its name chooses, with the thing itself: see the base class of each kind."""
 
     kind: ClassVar[str]
+    requires: ClassVar[dict[str, str]] = {}  # packages that may be missing, by their import names: how to install each
     name: str = Field(default="", description="what to use: a name below, or FILE.py:CLASS")
 
     @model_validator(mode="before")

@@ -23,7 +23,7 @@ NAMES = ("model", "perturbation", "experiment", "method")  # columns of text, ev
 CURVES = ("model", "x", "prox", "potential", "regulariser", "residual")
 TRUTH = ("prox_true", "potential_true", "regulariser_true")  # further ones of curves, if the truth is known
 PRIORS = ("model", "perturbation", "level", "image", "regulariser", "residual")
-RESULTS = ("experiment", "method", "image", "psnr", "ssim", "iteration", "best_psnr", "tuned")
+RESULTS = ("experiment", "method", "image", "psnr", "ssim", "iteration", "best_psnr", "tuned", "precision")
 ITERATIONS = ("experiment", "method", "image", "iteration", "psnr")
 
 
@@ -179,7 +179,8 @@ def reconstructions(
     """Return a row for each experiment and method: mean and standard deviation of PSNR and SSIM, ours and published ones.
 
     `largest_psnr_drop` is the largest PSNR that an image lost from its best iterate to the last one, which is reported.
-    `tuned` names the parameters that were searched for.
+    `tuned` names the parameters that were searched for, `precision` the arithmetic of the method, and of the training of its
+    network if that is not fp32.
 
     Args:
         table: results of images, with the columns `RESULTS`.
@@ -211,6 +212,7 @@ def reconstructions(
                 "largest_psnr_drop": (frame["best_psnr"] - frame["psnr"]).max(),
                 "iterations": frame["iteration"].mean(),
                 "tuned": frame["tuned"].iloc[0],
+                "precision": "; ".join(frame["precision"].unique()),
                 "images": len(frame),
                 "scale": label,
             }

@@ -53,6 +53,7 @@ def main() -> None:
     for name, value in model.state_dict().items():
         if not value.isfinite().all():
             raise UserError(f"{path}: parameter {name} holds NaN or infinite values. Use another checkpoint.")
+    args.output.with_name("made_with.json").unlink(missing_ok=True)  # of a model that was trained here under this name
     save_model(args.output, model, checkpoint["iteration"], checkpoint["optimizer_state_dict"], checkpoint["loss"])
     print(f"{path}: {model.config}, {checkpoint['iteration']} steps")
 

@@ -1,10 +1,10 @@
 """Reconstruct images from their measurements by one method, and record every iteration.
 
-Writes, per image, the PSNR and SSIM of the result (--images), the same and the residuals, data term, exact regulariser and
-objective of every iteration (--iterations; 0 is the start), and the reconstructions (--arrays). Measurements hold y, of
-the operator's shape, and arrays (images, channels, height, width): truth, without which there are no PSNR and SSIM; start,
-where the solver begins; and observed, what a method without a solver shows. The last two are made if they are missing. A
-random operator has its own arrays, too: filter, sign and rows are those of compressed sensing.
+Writes, per image, the PSNR and SSIM of the result and the arithmetic behind it (--images), the same and the residuals, data
+term, exact regulariser and objective of every iteration (--iterations; 0 is the start), and the reconstructions (--arrays).
+Measurements hold y, of the operator's shape, and arrays (images, channels, height, width): truth, without which there are no
+PSNR and SSIM; start, where the solver begins; and observed, what a method without a solver shows. The last two are made if
+they are missing. A random operator has its own arrays, too: filter, sign and rows are those of compressed sensing.
 
 example:
   python scripts/reconstruct.py --measurement m.npz --model results/demo/models/celeba_0.1/model.pt --images images.csv
@@ -21,8 +21,10 @@ from _specs import MethodSpec, method_parser, read_parts
 from pydantic import Field, NonNegativeInt
 from tqdm import tqdm
 
+from lpn.checkpoints import trained_in
 from lpn.experiment import reconstruct, record, summarise
 from lpn.files import atomic_path
+from lpn.record import USED
 from lpn.tuning import Chosen
 
 
@@ -32,6 +34,12 @@ class ReconstructSpec(MethodSpec):
     experiment: str = Field(default="", description="name of the experiment, a column of the tables")
     method_name: str = Field(default="", description="name of the method, the column 'method' of the tables")
     first: NonNegativeInt = Field(default=0, description="number of the first image")
+
+
+def arithmetic(model: str | None) -> str:
+    """Return in words which precision the method computed in, and its network was trained in, if that is not fp32."""
+    trained = trained_in(model) if model else None
+    return USED["precision"] + (f", trained in {trained}" if trained not in (None, "fp32") else "")
 
 
 def main() -> None:
@@ -51,7 +59,8 @@ def main() -> None:
         image, iterations = record(steps, spec.first)
     with atomic_path(args.arrays, suffix=".npz") as temporary:
         np.savez_compressed(temporary, reconstruction=image.float().cpu().numpy())
-    for path, table in {args.images: summarise(iterations, tuned), args.iterations: iterations}.items():
+    images = summarise(iterations, tuned).assign(precision=arithmetic(args.model))
+    for path, table in {args.images: images, args.iterations: iterations}.items():
         table.insert(0, "experiment", spec.experiment)
         table.insert(1, "method", spec.method_name)
         with atomic_path(path) as temporary:

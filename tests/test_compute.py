@@ -75,8 +75,9 @@ def test_thresholds_that_the_library_refuses(limit: int, expected: dict[int, int
 
 
 def test_devices() -> None:
-    with pytest.raises(ValueError, match="device 'gpu' is unknown"):
-        setup_compute(1, "gpu")
+    for name in ("gpu", "mps", "meta", "cuda:64"):
+        with pytest.raises(ValueError, match=f"device '{name}' is unknown; PyTorch finds here: cpu.*or auto"):
+            setup_compute(1, name)
     device = setup_compute(1, "cpu")
     assert device == torch.device("cpu")
     assert describe_device(device).keys() == {"torch", "numpy", "device"}

@@ -1,9 +1,12 @@
 """environment.yml, pyproject.toml and requirements.lock agree."""
 
 import itertools
+import os
 import re
+import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 from conftest import ROOT
 from packaging.requirements import Requirement
@@ -58,6 +61,37 @@ def test_locked_versions_satisfy_the_others() -> None:
 
 def test_no_registry_is_named() -> None:
     assert "://" not in (ROOT / "requirements.lock").read_text()
+
+
+WINDOWS = """
+import importlib, os, pkgutil, signal, sys
+import torch, pandas
+sys.modules |= dict.fromkeys(["fcntl", "resource", "pwd", "grp", "termios"])
+del os.sysconf, os.getuid, signal.SIGHUP
+import lpn
+from lpn.errors import UserError
+for module in [*pkgutil.walk_packages(lpn.__path__, "lpn."), *pkgutil.iter_modules(sys.path[:1])]:
+    importlib.import_module(module.name)
+from lpn.files import write_text
+from lpn.record import machine
+from lpn.training.trainer import _stop_signals
+with _stop_signals(ignore=False):
+    print(machine())
+try:
+    write_text("a.txt", "")
+except UserError as error:
+    print(error)
+"""
+
+
+def test_library_and_scripts_are_imported_where_windows_lacks_modules(tmp_path: Path) -> None:
+    """What needs a lock says so; the rest works."""
+    environment = os.environ | {"PYTHONPATH": f"{ROOT / 'scripts'}{os.pathsep}{ROOT}"}
+    command = [sys.executable, "-c", f"import sys; sys.path.pop(0)\n{WINDOWS}"]
+    run = subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True)
+    machine, refusal = run.stdout.splitlines()
+    assert machine.endswith(" cores")
+    assert refusal == "Files are written on Linux and macOS only. On Windows, use WSL 2, which is a Linux."
 
 
 def test_library_needs_only_torch_numpy_and_pydantic_at_import() -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import ROOT
 
-from lpn.checkpoints import load_model, save_model
+from lpn.checkpoints import load_model, save_model, trained_in
 from lpn.networks import LPN
 
 NETWORK: dict[str, Any] = {"name": "lpn_28", "hidden": 8}
@@ -38,8 +38,10 @@ def import_model(
 
 
 def test_imported_model_is_the_same(trained: Path, tmp_path: Path, mnist_network: LPN) -> None:
+    (tmp_path / "made_with.json").write_text('{"precision": "bf16"}')  # of a training under the same name
     run = import_model(str(trained), tmp_path / "model.pt")
     assert run.returncode == 0, run.stderr
+    assert trained_in(tmp_path / "model.pt") is None
     x = torch.rand(2, 1, 28, 28)
     assert torch.equal(load_model(tmp_path / "model.pt")(x), mnist_network(x))
 

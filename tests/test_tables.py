@@ -44,7 +44,7 @@ def results() -> pd.DataFrame:
     """Return results of two methods, one of them on three images."""
     rows = [("lpn", 0, 30, 0.9, 30.5), ("lpn", 1, 28, 0.8, 28), ("lpn", 2, 32, 0.7, 32.1), ("tv", 0, 27, 0.6, 27)]
     table = pd.DataFrame(rows, columns=["method", "image", "psnr", "ssim", "best_psnr"])
-    return table.assign(experiment="blur", iteration=20, tuned="rho 0.1")
+    return table.assign(experiment="blur", iteration=20, tuned="rho 0.1", precision=["fp32", "bf16", "fp32", "fp32"])
 
 
 def experiment(**changes: Any) -> Experiment:
@@ -147,6 +147,7 @@ def test_reconstructions_beside_published_ones() -> None:
     assert lpn.ssim_mean == pytest.approx(0.8)
     assert lpn.largest_psnr_drop == pytest.approx(0.5)
     assert lpn.tuned == "rho 0.1"
+    assert table.precision[:2].tolist() == ["fp32; bf16", "fp32"]  # jobs on two machines
     assert table.psnr_mean[2:].tolist() == [31.5, 33.0]
     assert table.psnr_std[3] == 0.5
     assert table.ssim_mean[2:].isna().all()

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from checks import config_faults, used
+from checks import config_faults, missing_packages, used
 from configuration import ROOT, SECTIONS, ConfigurationError, collect, expand
 from schema import Config
 
@@ -44,6 +44,8 @@ def complete(paths: list[Path], overrides: Mapping[str, Any]) -> dict[str, Any]:
     if set("{}") & set(config.folder):
         raise ConfigurationError(f"key 'folder' is {config.folder}: Snakemake can't write to paths with braces. Rename it.")
     if faults := dict.fromkeys(config_faults(config, run, own, Path(os.environ["LPN_DATA"]))):
+        raise ConfigurationError(" ".join(faults))
+    if faults := list(missing_packages(config)):
         raise ConfigurationError(" ".join(faults))
     data = {name: config.dataset(name) for name in run["data"]}
     dump = config.model_dump(mode="json")

@@ -13,6 +13,7 @@ from lpn.experiment import Method
 from lpn.figures import check_formulas
 from lpn.metrics import check_border
 from lpn.networks import NetworkSettings
+from lpn.packages import missing
 from lpn.settings import Settings, files, sentences
 
 RESERVED = ("certificates", "published")  # tables of every run
@@ -63,6 +64,22 @@ def config_faults(config: Config, run: dict[str, list[str]], own: set[str], data
         if (table := config.experiments[name].table) in tables:
             yield f"key 'experiments.{name}.table': the run has another table '{table}'. Choose another name."
         yield from _attempt(f"experiments.{name}", _experiment_faults, config, name, data_folder)
+
+
+def missing_packages(config: Config) -> Iterator[str]:
+    """Yield a sentence for each package that the run needs and that is not installed, and how to make the rest."""
+    needing: dict[tuple[str, str], list[str]] = {}
+    for name in config.make:
+        run = used(config.model_copy(update={"make": [name]}))
+        settings = [config.dataset(data) for data in run["data"]]
+        settings += [getattr(config, section)[key] for section in ("models", "experiments") for key in run[section]]
+        for package in {package: how for part in settings for package, how in missing(part).items()}.items():
+            needing.setdefault(package, []).append(name)
+    for (package, how), names in needing.items():
+        yield f"{', '.join(names)}: the package {package} is not installed. Install it: {how}."
+    rest = [name for name in config.make if all(name not in names for names in needing.values())]
+    if needing and rest:
+        yield f"To make the rest, run snakemake with --config 'make=[{', '.join(rest)}]'."
 
 
 def _attempt(key: str, check: Callable[..., Iterable[str] | None], *arguments: object) -> Iterator[str]:

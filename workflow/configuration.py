@@ -201,10 +201,11 @@ def expand(config: Mapping[str, Any]) -> dict[str, Any]:
 def resolve(files: Iterable[Path], overrides: Mapping[str, Any], cache: Path = CACHE) -> dict[str, Any]:
     """Return the complete, checked configuration of a run; ends the program with one paragraph where it is faulty.
 
-    The result is kept in the folder `cache`, under a key that covers the files, the code, and the files that settings name.
+    The result is kept in the folder `cache`, under a key that covers the environment, the code, the files, and what they
+    name.
     """
     files = [Path(os.path.relpath(path)) for path in files]
-    variables = [os.environ.get(name) for name in ("LPN_DATA", "HOME")]
+    variables = [os.environ.get(name) for name in ("LPN_DATA", "HOME")] + [sys.prefix]
     key = hashlib.sha256(os.path.expandvars(repr([list(map(str, files)), sorted(overrides.items()), variables])).encode())
     code = [*(ROOT / "lpn").rglob("*.py"), *(ROOT / "workflow").glob("*.py"), *LIBRARY.glob("*.yaml")]
     for path in sorted([*code, *(path for path in files if path.is_file())]):

@@ -59,10 +59,8 @@ class DataSet(Component):
         """
         raise NotImplementedError
 
-    def batches(
-        self, batch_size: int, seed: int, device: "torch.device | str" = "cpu", shard: "Shard | None" = None
-    ) -> "Callable[[int], torch.Tensor]":
-        """Return step -> drawn samples (batch_size, *sample_shape), or a shard of them; the same for a step every time."""
+    def batches(self, batch_size: int, seed: int, shard: "Shard | None" = None) -> "Callable[[int], torch.Tensor]":
+        """Return step -> drawn samples (batch_size, *sample_shape), or a shard of them, on the CPU; the same every time."""
         raise NotImplementedError
 
 

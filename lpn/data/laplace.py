@@ -18,15 +18,12 @@ class Laplace(DataSet):
     same_everywhere = True
     sample_shape = (1,)
 
-    def batches(
-        self, batch_size: int, seed: int, device: torch.device | str = "cpu", shard: Shard | None = None
-    ) -> Callable[[int], Tensor]:
+    def batches(self, batch_size: int, seed: int, shard: Shard | None = None) -> Callable[[int], Tensor]:
         """Return step -> fresh float32 samples: a Laplace variable is the difference of two independent exponential ones."""
         part = (shard or WHOLE).of(batch_size)
 
         def batch(step: int) -> Tensor:
-            generator = torch_generator(seed, "laplace", step, device=device)
-            pair = torch.empty(2, batch_size, 1, device=device).exponential_(generator=generator)
+            pair = torch.empty(2, batch_size, 1).exponential_(generator=torch_generator(seed, "laplace", step))
             return (pair[0] - pair[1])[part]
 
         return batch

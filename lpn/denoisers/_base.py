@@ -18,7 +18,7 @@ class Denoiser(Component):
     clip: bool = Field(default=False, description="whether the output is clipped to [0, 1]")
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Raise ValueError if images of shape (C, H, W) can't be denoised, or an optional package is missing."""
+        """Raise ValueError if images of shape (C, H, W) can't be denoised."""
 
     def __call__(self, v: Tensor) -> Tensor:
         """Return the denoised images, in the shape and dtype and on the device of v."""

@@ -119,7 +119,7 @@ def build_operator(settings: OperatorSettings, input_shape: tuple[int, ...], see
 
     Raises ValueError if it does not fit the images. For an operator of the user's, also if it fails, if its results have
     another shape or dtype than they should, or if its adjoint is wrong: <A x, y> = <x, A^T y> must hold to 1e-3 of
-    ||A x|| ||y|| in float32. Raises UserError if a file is missing or damaged, or if an optional package is missing.
+    ||A x|| ||y|| in float32. Raises UserError if a file or a package is missing or damaged.
     """
     try:
         settings.check(input_shape)

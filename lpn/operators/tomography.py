@@ -4,8 +4,7 @@ import math
 import warnings
 from collections.abc import Callable
 from functools import cached_property
-from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from lpn.errors import UserError
 from lpn.operators._base import LinearOperator, OperatorSettings
+from lpn.packages import load
 
 
 class Tomography(LinearOperator):
@@ -26,7 +26,7 @@ class Tomography(LinearOperator):
     tensors on a GPU; there the adjoint is only close to the transpose.
 
     The measurements of images (N, C, n, n) have the shape (N, C, angles, detectors). Raises ValueError for images that are
-    not square, or if ODL or ASTRA are missing.
+    not square, and UserError if ODL or ASTRA are missing.
     """
 
     def __init__(
@@ -53,8 +53,9 @@ class Tomography(LinearOperator):
         """Return ODL's ray transform for arrays on this device."""
         if device in self._transforms:
             return self._transforms[device]
-        tomo = _packages()
+        load(TomographySettings)  # ODL by itself only notices when it is used that ASTRA is missing
         import odl
+        from odl.applications import tomo
 
         on_cpu = device.type == "cpu"
         if not on_cpu and not tomo.ASTRA_CUDA_AVAILABLE:
@@ -129,18 +130,6 @@ class Tomography(LinearOperator):
         return lambda r: torch.fft.irfft2(torch.fft.rfft2(r, s=s) * inverse.to(r), s=s)[..., :n, :n]
 
 
-def _packages() -> ModuleType:
-    """Return ODL's tomography. Raises ValueError if ODL or ASTRA are missing."""
-    try:
-        import astra  # noqa: F401, ODL itself only notices when it is used
-        from odl.applications import tomo
-    except ImportError as error:
-        raise ValueError(f"tomography needs the packages odl and astra-toolbox ({error}). Install them by "
-                         "'pip install odl astra-toolbox' (Linux) or 'conda install -c conda-forge odl astra-toolbox'"
-                         ) from error  # fmt: skip
-    return tomo
-
-
 class TomographySettings(OperatorSettings):
     """Line integrals of each channel along parallel beams; measurements are (angles, detectors), see docs/measurements.md.
 
@@ -148,6 +137,10 @@ class TomographySettings(OperatorSettings):
     are ordered rightwards. The axis of rotation is the centre of image and detector.
     """
 
+    requires: ClassVar[dict[str, str]] = {
+        "odl": "pip install odl",
+        "astra": "pip install astra-toolbox (Linux on x86-64), or use the conda environment of environment.yml",
+    }
     angles: PositiveInt = Field(default=200, description="number of angles")
     detectors: PositiveInt = Field(default=400, description="number of detector cells")
     extent: PositiveFloat = Field(
@@ -170,7 +163,6 @@ class TomographySettings(OperatorSettings):
         return arc
 
     def check(self, input_shape: tuple[int, ...]) -> None:
-        _packages()
         _, height, width = input_shape
         if height != width:
             raise ValueError(f"tomography takes square images, not {height} x {width}")

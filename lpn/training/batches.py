@@ -17,14 +17,13 @@ def image_batches(
     images: np.ndarray,
     batch_size: int,
     seed: int,
-    device: torch.device | str = "cpu",
     *,
     patch: int | None = None,
     crops: int = 1,
     augment: Augmentation | None = None,
     shard: Shard = WHOLE,
 ) -> Callable[[int], Tensor]:
-    """Return step -> (batch_size, C, patch, patch) float32 images, in a new random order every epoch.
+    """Return step -> (batch_size, C, patch, patch) float32 images on the CPU, in a new random order every epoch.
 
     They are in [0, 1], unless the augmentation leaves that range. Crops and augmentation of an image depend only on the step
     and its place in the batch. The last, incomplete batch of an epoch is left out.
@@ -57,7 +56,7 @@ def image_batches(
             order[epoch] = torch.randperm(len(images), generator=torch_generator(seed, "order", epoch))
         chosen = to_tensor(images[order[epoch][position * per_batch : (position + 1) * per_batch][part].numpy()])
         if patch is None and augment is None:
-            return chosen.to(device)
+            return chosen
         draws = (numpy_generator(seed, "crops", step, place) for place in range(per_batch)[part])
         pairs = zip(chosen, draws, strict=True)
         patches = torch.cat([transform(image, patch or image.shape[-1], crops, draw) for image, draw in pairs])
@@ -66,6 +65,6 @@ def image_batches(
             raise ValueError(
                 f"the augmentation {transform.name} makes {tuple(patches.shape)}, not {count} patches of {side}x{side}"
             )
-        return patches.to(device)
+        return patches
 
     return batch

@@ -42,17 +42,17 @@ class TrainSpec(TrainingSettings):
         return self
 
 
-def make_batches(spec: TrainSpec, data: Path | None, device: torch.device, shard: Shard) -> Callable[[int], Tensor]:
+def make_batches(spec: TrainSpec, data: Path | None, shard: Shard) -> Callable[[int], Tensor]:
     """Return step -> this process's shard of a clean batch."""
     if data is None:
         assert spec.dataset is not None
         spec.check_images(spec.dataset.channels, None)
-        return spec.dataset.batches(spec.batch_size, spec.seed, device, shard)
+        return spec.dataset.batches(spec.batch_size, spec.seed, shard)
     images = load_images(data / "train.npy")
     spec.check_images(images.shape[1], [(*images.shape[2:], len(images))])
     patch = None if images.shape[1:] == spec.sample_shape else spec.sample_shape[-1]
     options = {"crops": spec.crops, "augment": spec.augment, "shard": shard}
-    return image_batches(images, spec.batch_size, spec.seed, device, patch=patch, **options)
+    return image_batches(images, spec.batch_size, spec.seed, patch=patch, **options)
 
 
 def make_trainer(spec: TrainSpec, data: Path | None, init: Path | None, device: torch.device, shard: Shard) -> Trainer:
@@ -66,7 +66,7 @@ def make_trainer(spec: TrainSpec, data: Path | None, init: Path | None, device: 
         model.load_state_dict(load_model(init, spec.network).state_dict())
     return Trainer(
         model.to(device),
-        make_batches(spec, data, device, shard),
+        make_batches(spec, data, shard),
         make_schedule(spec.phases, math.prod(spec.sample_shape)),
         sigma=spec.sigma,
         seed=spec.seed,

@@ -31,7 +31,7 @@ class Trainer:
 
     Args:
         model: the network, on its device.
-        batches: step -> clean batch (N, *input_shape), or this process's shard of it, on the model's device.
+        batches: step -> clean batch (N, *input_shape), or this process's shard of it, on the CPU.
         stages: the schedule, from `make_schedule`.
         sigma: standard deviation of the noise.
         seed: seed of the noise stream.
@@ -83,12 +83,14 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = stage.lr_at(self.step_count)
         clean = self.batches(self.first_step + self.step_count)
-        generator = torch_generator(self.seed, "noise", self.first_step + self.step_count, device=self.device)
+        generator = torch_generator(self.seed, "noise", self.first_step + self.step_count)
         size = len(clean) * self.shard.count
-        noise = torch.randn(size, *clean.shape[1:], generator=generator, device=self.device, dtype=clean.dtype)
+        noise = torch.randn(size, *clean.shape[1:], generator=generator, dtype=clean.dtype)
         noisy = torch.add(clean, noise[self.shard.of(size)], alpha=self.sigma)
+        noisy = noisy.clamp_(0, 1) if self.clip else noisy
+        clean, noisy = clean.to(self.device), noisy.to(self.device)  # last, while a GPU still computes the step before
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            output = self.f(noisy.clamp_(0, 1) if self.clip else noisy)
+            output = self.f(noisy)
         if output.shape != clean.shape:
             raise UserError(f"the network returns {tuple(output.shape)} for samples {tuple(clean.shape)}; keep the shape.")
         loss = stage.loss(output.to(clean.dtype) - clean)

@@ -46,7 +46,7 @@ def test_laplace_samples() -> None:
     assert abs(samples.mean()) < 0.02
     assert abs(samples.abs().mean() - 1) < 0.02  # the scale
     assert abs(samples.var() - 2) < 0.06
-    halves = [known.batches(100_000, 1, "cpu", Shard(rank, 2))(0) for rank in range(2)]
+    halves = [known.batches(100_000, 1, Shard(rank, 2))(0) for rank in range(2)]
     assert torch.equal(torch.cat(halves), samples)
 
 

@@ -34,6 +34,11 @@ def test_images(run: Callable[..., None], images: Path, mnist_network: LPN) -> N
     assert certificate["model"] == "mnist"
     assert certificate["passed"]
     assert certificate["failures"] == []
+    assert certificate["precision"] is None  # an imported model
+
+    (images / "made_with.json").write_text('{"precision": "bf16"}')
+    run("certify", "--spec", SPEC, "--name", "mnist", "--model", model, "--data", images, "--output", output)
+    assert json.loads(output.read_text()) == certificate | {"precision": "bf16"}
 
 
 def test_numbers(run: Callable[..., None], tmp_path: Path) -> None:

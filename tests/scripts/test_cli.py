@@ -1,5 +1,8 @@
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Literal
@@ -41,6 +44,16 @@ def test_settings_are_text_or_files(cli: ModuleType, tmp_path: Path, monkeypatch
     assert cli.read_spec("folder/spec.yaml", Spec) == cli.read_spec("folder/spec.json", Spec) == text
     (tmp_path / "folder/spec.yaml").write_text("rate: 1\nkernel: box\n")
     assert cli.read_spec("folder/spec.yaml", Spec) == Spec(rate=1.0, kernel="box")
+
+
+def test_settings_are_utf8_whatever_the_system_writes(tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text("label: größer\n", encoding="utf-8")
+    code = "import sys; from _cli import read_mapping; print(ascii(read_mapping(sys.argv[1])))"
+    paths = {"PYTHONPATH": f"{ROOT / 'scripts'}{os.pathsep}{ROOT}"}
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-c", code, str(tmp_path / "spec.yaml")]
+    run = subprocess.run(command, env=os.environ | paths | ascii_only, check=True, capture_output=True, text=True)
+    assert run.stdout == r"{'label': 'gr\xf6\xdfer'}" + "\n"
 
 
 @pytest.mark.parametrize(

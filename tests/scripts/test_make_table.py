@@ -24,7 +24,9 @@ def results(tmp_path: Path) -> list[Path]:
     values = {"lpn_0": [(30, 0.9, 30.5), (28, 0.8, 28)], "lpn_1": [(32, 0.7, 32.1)], "tv_0": [(27, 0.6, 27)]}
     files = []
     for name, rows in values.items():
-        frame = pd.DataFrame(rows, columns=["psnr", "ssim", "best_psnr"]).assign(iteration=20, tuned="rho 0.1")
+        frame = pd.DataFrame(rows, columns=["psnr", "ssim", "best_psnr"]).assign(
+            iteration=20, tuned="rho 0.1", precision="fp32"
+        )
         files.append(tmp_path / f"{name}.csv")
         frame.assign(experiment="blur", method=name[:-2]).to_csv(files[-1], index_label="image")
     return files

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from lpn.checkpoints import load_model
+from lpn.compute import use_bf16
 from lpn.denoisers import ExactProx
 from lpn.metrics import psnr, ssim
 from lpn.operators.blur import BlurSettings
@@ -59,7 +60,17 @@ def test_tables_describe_the_reconstructions(run: Run, measurement: Path, tmp_pa
     x, truth = np.load(tmp_path / "x.npz")["reconstruction"], np.load(measurement)["truth"]
     assert x.shape == (3, 3, 16, 16)
     assert ((x.min() >= 0) & (x.max() <= 1)) == clip
-    assert list(images) == [*LABELS, "image", "psnr", "ssim", "iteration", "best_psnr", "best_iteration", "tuned"]
+    assert list(images) == [
+        *LABELS,
+        "image",
+        "psnr",
+        "ssim",
+        "iteration",
+        "best_psnr",
+        "best_iteration",
+        "tuned",
+        "precision",
+    ]
     assert list(images.image) == [20, 21, 22]
     for table in (images, iterations):
         assert set(table.experiment) == {"deblur"}
@@ -90,10 +101,20 @@ def test_without_the_truth_there_is_no_quality(run: Run, refused: Refused, measu
     replace(measurement, truth=None)
     run("reconstruct", "--spec", spec, "--measurement", measurement, *outputs(tmp_path))
     np.testing.assert_array_equal(np.load(tmp_path / "x.npz")["reconstruction"], known)
-    assert list(pd.read_csv(tmp_path / "images.csv")) == [*LABELS, "image", "iteration", "tuned"]
+    assert list(pd.read_csv(tmp_path / "images.csv")) == [*LABELS, "image", "iteration", "tuned", "precision"]
     assert list(pd.read_csv(tmp_path / "iterations.csv")) == [*LABELS, "image", "iteration", *RESIDUALS]
     search = ["--spec", spec | {"points": [{"solver.rho": 0.1}]}, "--output", tmp_path / "scores.json"]
     assert "the measurements lack the truth" in refused("tune", "--measurement", measurement, *search)
+
+
+def test_the_arithmetic_is_named(run: Run, measurement: Path, model: Model, tmp_path: Path) -> None:
+    path = model(name="dncnn", channels=3, depth=2, hidden=2)
+    (path.parent / "made_with.json").write_text('{"precision": "bf16"}')
+    bf16 = "bf16" if use_bf16(torch.device("cpu")) else "fp32 in place of bf16"
+    for precision, expected in {"bf16": f"{bf16}, trained in bf16", "fp32": "fp32, trained in bf16"}.items():
+        spec = spec_of(PGD | {"prox": {"model": "face", "precision": precision}})
+        run("reconstruct", "--spec", spec, "--measurement", measurement, "--model", path, *outputs(tmp_path))
+        assert set(pd.read_csv(tmp_path / "images.csv").precision) == {expected}
 
 
 def test_a_network_has_an_objective_that_falls(run: Run, measurement: Path, model: Model, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from conftest import ROOT
 
 CURVE = {"model": "net", "x": [-1.0, 1.0], "prox": 0.5, "potential": 0.5, "regulariser": 1.0, "residual": 1e-9}
 PRIOR = {"model": "net", "perturbation": "blur", "level": 0.5, "image": [0, 1], "regulariser": [1.0, 4.0], "residual": 1e-7}
-SCORES = {"psnr": 20.0, "ssim": 0.5, "iteration": 3, "best_psnr": 21.0, "tuned": ""}
+SCORES = {"psnr": 20.0, "ssim": 0.5, "iteration": 3, "best_psnr": 21.0, "tuned": "", "precision": "fp32"}
 RESULT = {"experiment": "blur", "method": "tv", "image": [4, 5]} | SCORES
 ITERATIONS = {"experiment": "blur", "method": "tv", "image": 0, "iteration": [0, 1], "psnr": [20.0, 21.0]}
 GRID = {"parameters": {"scale": 1}, "grid": [{"scale": 1, "psnr": 20.0}, {"scale": 2, "psnr": None}], "at_edge": []}

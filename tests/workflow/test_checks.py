@@ -17,6 +17,18 @@ NLM = PGD | {"prox": {"name": "nlm", "sigma": 0.1}}
 GREY = {"data": {"grey": {"name": "bsds500", "grey": True}}}  # 321x481 pixels
 
 
+SCANS = """from lpn.data import DataSet
+
+
+class Scans(DataSet):
+    requires = {"nibabel": "pip install nibabel"}
+    channels = 1
+
+    def sizes(self, split):
+        return [(28, 28, 9)]
+"""
+
+
 def model(name: str, **settings: object) -> Update:
     """Return an update of a model."""
     return {"models": {name: settings}}
@@ -534,10 +546,30 @@ def test_faults_of_several_definitions_are_named_at_once(checker: Checker) -> No
     assert all(f"key '{key}'" in str(error.value) for key in keys)
 
 
-def test_a_missing_optional_package_shows_at_once(checker: Checker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "bm3d", None)
-    with pytest.raises(ConfigurationError, match=r"methods.x': BM3D needs the package bm3d.*non-commercial.*pip install"):
-        checker.tiny(only("x", **PGD, prox={"name": "bm3d", "sigma": 0.1}))
+def test_each_missing_package_shows_at_once(checker: Checker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever needs it: an operator, a denoiser of a method, the data of a model in a file of the user's."""
+    for package in ("bm3d", "astra", "nibabel"):
+        monkeypatch.setitem(sys.modules, package, None)
+    (checker.folder / "scans.py").write_text(SCANS)
+    other = TINY["experiments"]["deblur"] | {"table": "other", "methods": ["bm3d"]}
+    update = {
+        "data": {"scans": "scans.py:Scans"},
+        "models": {"mnist": {"data": "scans"}},
+        "methods": {"bm3d": PGD | {"prox": {"name": "bm3d", "sigma": 0.1}}},
+        "experiments": {"ct": TINY["experiments"]["deblur"] | {"operator": "tomography", "table": "ct"}, "other": other},
+        "make": "*",
+    }
+    with pytest.raises(ConfigurationError) as refusal:
+        checker.tiny(update)
+    assert str(refusal.value) == (
+        "ct: the package astra is not installed. Install it: pip install astra-toolbox (Linux on x86-64), or use the conda "
+        "environment of environment.yml. other: the package bm3d is not installed. Install it: pip install --editable "
+        "'.[bm3d]' (its licence: non-commercial use only). mnist: the package nibabel is not installed. Install it: pip "
+        "install nibabel. To make the rest, run snakemake with --config 'make=[deblur, laplacian]'."
+    )
+    checker.tiny(update | {"make": ["laplacian", "deblur"]})
+    with pytest.raises(ConfigurationError, match=r"ct: the package astra is not installed.*of environment.yml\.$"):
+        checker.tiny(update | {"make": ["ct"]})
 
 
 def test_only_what_is_used_or_new_is_checked(checker: Checker, monkeypatch: pytest.MonkeyPatch) -> None:
