@@ -2,6 +2,8 @@
 
 import contextlib
 import ctypes
+import os
+import re
 from importlib.metadata import version
 
 import torch
@@ -43,6 +45,12 @@ def setup_compute(threads: int, device: str) -> torch.device:
     there = ["cpu", *(["cuda", *gpus] if gpus else [])]
     if device not in ("auto", *there):
         raise ValueError(f"device '{device}' is unknown; PyTorch finds here: {', '.join(there)}. Use one of these, or auto")
+    given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    if device == "auto" and not gpus and re.match(r"\d|GPU-|MIG-", given):  # not -1 or NoDevFiles, which give none
+        print(
+            f"PyTorch does not find the GPU {given} of this job, and computes on the CPU. Check the driver.",
+            flush=True,
+        )
     found = torch.device(device if device != "auto" else "cuda" if gpus else "cpu")
     USED.update(device=device_name(found), threads=threads, precision="fp32")
     return found

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 class UserError(Exception):
@@ -27,7 +28,8 @@ def on_stop_signals(handler: Callable[[int, FrameType | None], object] | signal.
 
 
 def run_cli(main: Callable[[], None]) -> None:
-    """Run a script's `main`; show a `UserError`, a full disk, or an error in a plug-in as one paragraph and exit with 1.
+    """Run a script's `main`; show a `UserError`, a full disk, a place that is closed, or an error in a plug-in as one
+    paragraph and exit with 1.
 
     SIGTERM, by which schedulers end jobs, SIGINT (Ctrl-C) and SIGHUP (a lost terminal) end it as an exception would:
     temporary files are removed.
@@ -43,6 +45,8 @@ def run_cli(main: Callable[[], None]) -> None:
                 f"error: no space left on the device while writing {error.filename or 'a file'}. Finished files are "
                 "intact, and training goes on from its last checkpoint: free some space and run the same command again."
             )
+        if isinstance(error, OSError) and error.errno in REFUSED and error.filename:
+            sys.exit(f"error: {error.filename}: {error.strerror}. Change its permissions, or choose another place.")
         from lpn.settings import plug_in_fault
 
         if fault := plug_in_fault(error):

@@ -2,6 +2,7 @@
 
 import importlib
 from importlib.util import find_spec
+from types import ModuleType
 
 from lpn.errors import UserError
 from lpn.settings import Component, Settings, parts
@@ -13,10 +14,12 @@ def missing(settings: Settings) -> dict[str, str]:
     return {name: how for name, how in needed.items() if find_spec(name) is None}
 
 
-def load(component: type[Component]) -> None:
-    """Import the packages that a component needs. Raises UserError, with the remedy, for one that is missing or damaged."""
+def load(component: type[Component]) -> list[ModuleType]:
+    """Return the packages that a component needs. Raises UserError, with the remedy, for one that is missing or damaged."""
+    packages = []
     for name, how in component.requires.items():
         try:
-            importlib.import_module(name)
+            packages.append(importlib.import_module(name))
         except ImportError as error:
             raise UserError(f"{component.__name__} needs the package {name} ({error}). Install it: {how}.") from error
+    return packages

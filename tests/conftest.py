@@ -54,6 +54,16 @@ def golden_network(path: Path) -> LPN:
     return model
 
 
+CUDA = pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no GPU"))
+DEVICES = ["cpu", CUDA]
+
+
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """The CPU, and a GPU where there is one."""
+    return torch.device(request.param)
+
+
 SMALL: dict[str, dict[str, Any]] = {
     "lpn_scalar": {"name": "lpn_scalar", "hidden": 7, "layers": 2},
     "lpn_scalar with a quadratic term": {"name": "lpn_scalar", "hidden": 7, "layers": 2, "alpha": 0.3},

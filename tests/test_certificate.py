@@ -20,9 +20,9 @@ def jacobian(model: LPN, x: torch.Tensor) -> torch.Tensor:
     return torch.autograd.functional.jacobian(model, x[None]).reshape(n, n)
 
 
-def test_trained_network_passes(mnist_network: LPN) -> None:
-    x = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-    certificate = certify(mnist_network.requires_grad_(False), x, **SETTINGS)
+def test_trained_network_passes(mnist_network: LPN, device: torch.device) -> None:
+    x = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0)).to(device)
+    certificate = certify(mnist_network.to(device).requires_grad_(False), x, **SETTINGS)
     assert certificate.failures == ()
     assert certificate.smallest_weight is not None
     assert certificate.smallest_weight >= 0

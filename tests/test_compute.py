@@ -83,6 +83,19 @@ def test_devices() -> None:
     assert describe_device(device).keys() == {"torch", "numpy", "device"}
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="PyTorch finds a GPU")
+@pytest.mark.parametrize(
+    ("given", "noted"), [("GPU-1a", True), ("0,1", True), ("-1", False), ("NoDevFiles", False), ("", False)]
+)
+def test_a_gpu_that_pytorch_does_not_find_is_noted(
+    given: str, noted: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    assert setup_compute(1, "auto") == torch.device("cpu")
+    note = f"PyTorch does not find the GPU {given} of this job, and computes on the CPU. Check the driver.\n"
+    assert capsys.readouterr().out == note * noted
+
+
 def test_bf16_is_for_processors_that_are_faster_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def of(**capabilities: object) -> bool:
         monkeypatch.setattr("torch.cpu.get_capabilities", lambda: capabilities)

@@ -3,10 +3,12 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from pydantic import ValidationError
 
+from lpn.denoisers.learned import Learned
 from lpn.experiment import DivergenceError, Method, Scores, make_prox, reconstruct, record, summarise
 from lpn.measurements import Measurement, simulate
 from lpn.metrics import psnr
@@ -48,6 +50,27 @@ def test_border_and_channels_of_the_quality(operator: LinearOperator, measuremen
     assert set(images.tuned) == {"scale 1"}
     assert len(iterations) == 14
     assert "objective" not in iterations
+
+
+ALGORITHMS: dict[str, dict[str, Any]] = {
+    "tv": {"solver": {"name": "admm", "rho": 0.1}, "prox": {"name": "tv", "weight": 0.01}},
+    "wavelet": {"solver": "pgd", "prox": {"name": "wavelet", "weight": 0.01, "levels": 1}},
+    "nlm": {"solver": {"name": "pdhg", "tv": 0.01}, "prox": {"name": "nlm", "sigma": 0.1}},
+    "dncnn": {"solver": {"name": "admm", "rho": 0.1}, "prox": {"model": "dncnn"}},
+    "gradient_step": {"solver": {"name": "gradient_step", "rho": 0.1}, "prox": {"model": "gradient_step"}},
+}
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_devices_agree(operator: LinearOperator, measurement: Measurement, name: str, device: torch.device) -> None:
+    torch.manual_seed(0)
+    given = method(**ALGORITHMS[name])
+    network = build_network({"name": name, "channels": 3, "hidden": 2}).eval() if isinstance(given.prox, Learned) else None
+    expected, result = (
+        record(reconstruct(given, operator, measurement, CLIPPED, network, where)) for where in ("cpu", device)
+    )
+    torch.testing.assert_close(result[0].cpu(), expected[0], rtol=0, atol=1e-4)
+    pd.testing.assert_frame_equal(result[1], expected[1], rtol=1e-3)
 
 
 def test_stops_on_its_residuals(operator: LinearOperator, measurement: Measurement) -> None:

@@ -42,6 +42,17 @@ def test_full_disk_is_one_paragraph_that_names_the_file(tmp_path: Path) -> None:
     assert path.read_text() == "old"
 
 
+def test_a_place_that_is_closed_is_one_paragraph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the image of a container; root may write to folders without permission, so the system's answer is made up."""
+
+    def closed(path: Path, *arguments: object, **options: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", closed)
+    with pytest.raises(SystemExit, match=f"error: {tmp_path}: Read-only file system. Change its permissions, or choose an"):
+        run_cli(lambda: write_text(tmp_path / "a.txt", ""))
+
+
 def test_other_system_errors_keep_their_traceback() -> None:
     def main() -> None:
         raise PermissionError(errno.EACCES, "denied")

@@ -34,9 +34,9 @@ def test_methods_agree(method: str, mnist_network: LPN) -> None:
     torch.testing.assert_close(regulariser(model, x, inversion.y), regulariser(model, x, y), atol=1e-2, rtol=1e-3)
 
 
-def test_inversion_recovers_the_preimage(mnist_network: LPN) -> None:
-    model = mnist_network.double().requires_grad_(False)
-    y = torch.tensor(np.load(BUNDLED / "net_mnist_h8.npz")["x"]).double()
+def test_inversion_recovers_the_preimage(mnist_network: LPN, device: torch.device) -> None:
+    model = mnist_network.double().to(device).requires_grad_(False)
+    y = torch.tensor(np.load(BUNDLED / "net_mnist_h8.npz")["x"]).double().to(device)
     inversion = invert(model, model(y), tolerance=1e-10, max_iterations=100)
     torch.testing.assert_close(inversion.y, y, atol=1e-6, rtol=0)
     residual = (model(inversion.y) - model(y)).flatten(1).norm(dim=1) / model(y).flatten(1).norm(dim=1)

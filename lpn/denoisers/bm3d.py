@@ -18,9 +18,7 @@ class BM3D(Denoiser):
     sigma: PositiveFloat = Field(description="standard deviation of the noise, of images in [0, 1]")
 
     def __call__(self, v: Tensor) -> Tensor:
-        load(BM3D)
-        import bm3d  # pyright: ignore[reportImplicitRelativeImport]
-
+        (bm3d,) = load(BM3D)
         function = bm3d.bm3d_rgb if v.shape[1] == 3 else bm3d.bm3d
         images = [np.atleast_3d(function(image.transpose(1, 2, 0).squeeze(), self.sigma)) for image in v.cpu().numpy()]
         return torch.stack([torch.from_numpy(image.transpose(2, 0, 1)) for image in images]).to(v)

@@ -10,7 +10,6 @@ import torch
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 from torch import Tensor
 
-from lpn.errors import UserError
 from lpn.operators._base import LinearOperator, OperatorSettings
 from lpn.packages import load
 
@@ -22,8 +21,8 @@ class Tomography(LinearOperator):
     lines  u cos t + v sin t = s  and s grows along the detector, whose centre is s = 0. View i is at first + i arc / angles
     degrees. Without `first` it is half a step, and without `width` the detector is as wide as the diagonal of the image.
 
-    As published, inner products are unweighted, so `adjoint` is the transpose. ASTRA computes in float32, with CUDA for
-    tensors on a GPU; there the adjoint is only close to the transpose.
+    As published, inner products are unweighted, so `adjoint` is the transpose. ASTRA computes in float32, with CUDA, if
+    it has that, for tensors on a GPU; there the adjoint is only close to the transpose.
 
     The measurements of images (N, C, n, n) have the shape (N, C, angles, detectors). Raises ValueError for images that are
     not square, and UserError if ODL or ASTRA are missing.
@@ -59,8 +58,9 @@ class Tomography(LinearOperator):
 
         on_cpu = device.type == "cpu"
         if not on_cpu and not tomo.ASTRA_CUDA_AVAILABLE:
-            raise UserError(f"tomography on {device} needs an ASTRA toolbox with CUDA; keep the tensors on the CPU, or "
-                            "install one by 'conda install -c conda-forge astra-toolbox=*=cuda*'.")  # fmt: skip
+            print(f"ASTRA has no CUDA here: tomography of tensors on {device} is computed on the CPU", flush=True)
+            self._transforms[device] = self._transforms[torch.device("cpu")]
+            return self._transforms[device]
         side, (_, angles, detectors) = self.input_shape[1], self.output_shape
         place = {"impl": "numpy"} if on_cpu else {"impl": "pytorch", "device": str(device)}
         corner = (self.extent, self.extent)
@@ -80,7 +80,7 @@ class Tomography(LinearOperator):
         x = x.detach()
         result = x.new_empty(*x.shape[:2], *operator.range.shape)
         for image, out in zip(x.float().flatten(0, 1), result.flatten(0, 1), strict=True):
-            element = operator.domain.element(image.numpy() if image.device.type == "cpu" else image)
+            element = operator.domain.element(image.cpu().numpy() if operator.domain.impl == "numpy" else image)
             out.copy_(torch.as_tensor(operator(element).data))
         return result
 

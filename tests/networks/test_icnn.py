@@ -19,8 +19,8 @@ def relative_error(a: Tensor, b: Tensor) -> float:
     return ((a - b).norm() / b.norm()).item()
 
 
-def test_prox_is_the_gradient_of_the_potential(network: LPN) -> None:
-    x = torch.rand(3, *network.input_shape, dtype=torch.float64)
+def test_prox_is_the_gradient_of_the_potential(network: LPN, device: torch.device) -> None:
+    x = torch.rand(3, *network.to(device).input_shape, dtype=torch.float64, device=device)
     assert relative_error(network.potential(x), plain_potential(network, x, threshold=50)) < 1e-13
     assert relative_error(network(x), plain_prox(network, threshold=50)(x)) < 1e-13
 

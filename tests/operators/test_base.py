@@ -14,19 +14,20 @@ from lpn.settings import component, names
 from operators.conftest import KERNEL, SMALL, build, dense, draw, precision, settings
 
 
-def test_adjoint(operator: LinearOperator) -> None:
-    x, y = draw(3, *operator.input_shape), draw(3, *operator.output_shape, seed=2)
+def test_adjoint(operator: LinearOperator, device: torch.device) -> None:
+    x, y = draw(3, *operator.input_shape).to(device), draw(3, *operator.output_shape, seed=2).to(device)
     ax, aty = operator(x), operator.adjoint(y)
     assert ax.shape == y.shape
     assert aty.shape == x.shape
     assert ax.dtype == aty.dtype == torch.float64
     scale = ax.norm() * y.norm()
-    assert abs((ax * y).sum() - (x * aty).sum()) <= precision(operator) * scale
+    assert abs((ax * y).sum() - (x * aty).sum()) <= precision(operator, device) * scale
     torch.testing.assert_close(operator.normal(x), operator.adjoint(ax), rtol=0, atol=precision(operator) * ax.norm().item())
+    torch.testing.assert_close(ax.cpu(), operator(x.cpu()), rtol=0, atol=precision(operator, device) * ax.norm().item())
 
 
-def test_float32_and_any_strides(operator: LinearOperator) -> None:
-    x = draw(2, *operator.input_shape)
+def test_float32_and_any_strides(operator: LinearOperator, device: torch.device) -> None:
+    x = draw(2, *operator.input_shape).to(device)
     single = operator(x.float())
     assert single.dtype == torch.float32
     torch.testing.assert_close(single.double(), operator(x), rtol=1e-4, atol=1e-4)
@@ -59,9 +60,9 @@ def test_preconditioner(operator: LinearOperator, weight: float, rho: float) -> 
 
 
 @pytest.mark.parametrize("name", ["identity", "gaussian", "circular", "motion", "bayer"])
-def test_inverse(name: str) -> None:
+def test_inverse(name: str, device: torch.device) -> None:
     operator = SMALL[name]()
-    x = draw(2, *operator.input_shape)
+    x = draw(2, *operator.input_shape).to(device)
     inverse = operator.inverse(2.0, 0.1)
     assert inverse is not None
     torch.testing.assert_close(inverse(2.0 * operator.normal(x) + 0.1 * x), x)

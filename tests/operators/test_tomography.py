@@ -140,3 +140,11 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "astra", None)
     with pytest.raises(UserError, match=r"TomographySettings needs the package astra.*pip install astra-toolbox"):
         Tomography((1, 8, 8), 5, 9)
+
+
+def test_tensors_on_a_gpu_without_astras_cuda(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are projected on the CPU, and the log says so once."""
+    monkeypatch.setattr("odl.applications.tomo.ASTRA_CUDA_AVAILABLE", False)
+    operator, gpu = Tomography((1, 8, 8), 5, 9), torch.device("cuda")
+    assert operator._transform(gpu) is operator._transform(gpu) is operator._transform(torch.device("cpu"))
+    assert capsys.readouterr().out == "ASTRA has no CUDA here: tomography of tensors on cuda is computed on the CPU\n"

@@ -24,10 +24,12 @@ def stages_of(phases: list[dict[str, Any]], dimension: int) -> list[Stage]:
     return make_schedule([Phase.model_validate(phase) for phase in phases], dimension)
 
 
-def small_trainer(seed: int = 0, phases: list[dict[str, Any]] = PHASES, **options: Any) -> Trainer:
+def small_trainer(
+    seed: int = 0, phases: list[dict[str, Any]] = PHASES, device: torch.device | str = "cpu", **options: Any
+) -> Trainer:
     """Return the training of a small network on 10 images of noise."""
     torch.manual_seed(seed)
-    model = build_network({"name": "lpn_28", "hidden": 2})
+    model = build_network({"name": "lpn_28", "hidden": 2}).to(device)
     images = np.random.default_rng(0).integers(0, 256, (10, 1, 28, 28)).astype(np.uint8)
     return Trainer(model, image_batches(images, 4, seed), stages_of(phases, 784), sigma=0.1, seed=seed, **options)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import DEVICES
 from torch import Tensor
 
 from lpn.errors import UserError
@@ -54,6 +55,23 @@ def test_resumed_training_ends_in_the_same_bits(tmp_path: Path, stop: int) -> No
     assert second.step_count == stop
     assert records_of(second, checkpoints) == expected
     assert_same(whole, second)
+
+
+@pytest.mark.parametrize("second", DEVICES)
+@pytest.mark.parametrize("first", DEVICES)
+def test_another_device_goes_on(tmp_path: Path, first: str, second: str) -> None:
+    """With the same samples and noise: in the bits of a training that stayed on the CPU, or up to the rounding of a GPU."""
+    whole = small_trainer()
+    records_of(whole, checkpoints_in(tmp_path / "whole"))
+    checkpoints = checkpoints_in(tmp_path / "parts")
+    train_until(small_trainer(device=first), checkpoints, 5)
+    trainer = small_trainer(device=second)
+    checkpoints.restore(trainer)
+    records_of(trainer, checkpoints)
+    if first == second == "cpu":
+        assert_same(whole, trainer)
+    for name, value in trainer.model.state_dict().items():
+        torch.testing.assert_close(value.cpu(), whole.model.state_dict()[name], rtol=1e-3, atol=1e-5, msg=name)
 
 
 def test_resumed_training_keeps_its_decay(tmp_path: Path) -> None:
