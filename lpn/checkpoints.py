@@ -79,11 +79,16 @@ def load_state(model: Network, state: dict[str, torch.Tensor], source: str | Pat
     model.load_state_dict(state)
 
 
-def save_model(path: str | Path, model: Network, iteration: int, optimizer_state: dict[str, Any], loss: float) -> None:
-    """Write `model.pt` at `path` and `model_config.json` beside it, both atomically."""
+def save_model(
+    path: str | Path, model: Network, iteration: int = 0, optimizer_state: dict[str, Any] | None = None, loss: float = 0.0
+) -> None:
+    """Write `model.pt` at `path` and `model_config.json` beside it, both atomically.
+
+    `iteration`, `optimizer_state` and `loss` are those at the end of the training, as far as they are known.
+    """
     write_json(Path(path).with_name("model_config.json"), model.config)
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
-    write_checkpoint(path, dict(zip(KEYS, (iteration, state, optimizer_state, loss), strict=True)))
+    write_checkpoint(path, dict(zip(KEYS, (iteration, state, optimizer_state or {}, loss), strict=True)))
 
 
 def read_settings(path: str | Path) -> NetworkSettings:

@@ -32,21 +32,31 @@ def setup_compute(threads: int, device: str) -> torch.device:
     CPU needs up to twice as long for networks of sharp activations, whose slopes are often that small. The threads of
     PyTorch's pool are started later and inherit that.
 
-    Raises ValueError for an unknown device.
+    Raises ValueError as `find_device` does.
     """
     keep_freed_memory()
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.allow_tf32 = False
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        found = torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f"device '{device}' is unknown; known are auto, cpu, cuda and cuda:0, cuda:1, ...") from error
+    found = find_device(device)
     USED.update(device=device_name(found), threads=threads)
     return found
+
+
+def find_device(name: str) -> torch.device:
+    """Return the device of a name ("auto": CUDA if there is one). Raises ValueError if it is unknown, or is not there."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"device '{name}' is unknown; known are auto, cpu, cuda and cuda:0, cuda:1, ...") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device '{name}' is not there: PyTorch sees {torch.cuda.device_count()} CUDA devices; use auto or cpu"
+        )
+    return device
 
 
 def device_name(device: torch.device) -> str:

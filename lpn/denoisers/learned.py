@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lpn.compute import use_bf16
 from lpn.denoisers._base import Denoiser, Prox
-from lpn.denoisers._patches import Average, PatchLPN, check_stride
+from lpn.denoisers._patches import Average, PatchLPN, check_stride, whole
 from lpn.networks import LPN, Network, NetworkSettings
 
 
@@ -105,9 +105,9 @@ class Learned(Denoiser):
         network = network.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         prox: Prox = network
         if isinstance(network, LPN):
-            whole = network if network.input_shape == shape else PatchLPN(network, self.average, self.stride)
-            by_count = whole is not network and self.average == "by_count"
-            prox = whole if by_count else ExactProx(whole, self.strength)
+            image = whole(network, shape, self.average, self.stride)
+            by_count = image is not network and self.average == "by_count"
+            prox = image if by_count else ExactProx(image, self.strength)
         elif self.precision == "bf16" and use_bf16(device):
             prox = _in_bf16(network)
         elif self.precision == "bf16":
