@@ -16,7 +16,7 @@ from lpn.denoisers import PatchLPN
 from lpn.errors import UserError
 from lpn.experiment import DivergenceError
 from lpn.networks import LPN, build_network
-from lpn.prior import invert, regulariser
+from lpn.prior import Inversion, invert, regulariser
 
 DRAWS = np.random.default_rng(0)
 IMAGES = DRAWS.random((3, 1, 16, 16))
@@ -67,6 +67,7 @@ def test_prox_and_regulariser_of_arrays(model: LPN, truth: tuple[np.ndarray, np.
     np.testing.assert_allclose(lpn.prox(model, x[1]), f[1], atol=1e-12)
     np.testing.assert_allclose(lpn.prox(model, x[1, 0]), f[1, 0], atol=1e-12)
     assert lpn.regulariser(model, x[1, 0]).shape == ()
+    np.testing.assert_allclose(lpn.regulariser(model, f, inverse=x), lpn.regulariser(model, f), atol=1e-5)
     assert model.lin[0].weight.dtype == torch.float32, "the caller's network stays as it is"
 
 
@@ -93,9 +94,12 @@ def test_inversion_returns_the_point_and_its_residual(model: LPN) -> None:
     np.testing.assert_allclose(lpn.prox(model, y), IMAGES, atol=1e-5)
 
 
-def test_an_inaccurate_inversion_warns(model: LPN) -> None:
-    with pytest.warns(RuntimeWarning, match=r"f\(y\) = x is solved to .* only at image \d, not to 1e-30"):
-        lpn.invert(model, IMAGES, tolerance=1e-30)
+def test_an_inaccurate_inversion_warns(model: LPN, monkeypatch: pytest.MonkeyPatch) -> None:
+    residual = torch.tensor([1e-9, 3e-2, 1e-9])
+    found = Inversion(torch.zeros(3, 1, 16, 16), residual, residual < 1e-6, 1000)
+    monkeypatch.setattr("lpn.api._invert", lambda *arguments, **options: found)
+    with pytest.warns(RuntimeWarning, match=r"^f\(y\) = x is solved to 0.03 only at image 1, not to 1e-06\.$"):
+        lpn.invert(model, IMAGES)
 
 
 def test_larger_images_are_treated_by_patches(model: LPN) -> None:

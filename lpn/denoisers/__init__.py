@@ -2,8 +2,8 @@
 
 from lpn.denoisers._base import Denoiser, Prox, as_prox
 from lpn.denoisers._patches import PatchLPN, whole
-from lpn.denoisers.learned import ExactProx, evaluate
+from lpn.denoisers.learned import ExactProx, Relaxed, evaluate
 
 BASE = Denoiser
 
-__all__ = ["BASE", "Denoiser", "ExactProx", "PatchLPN", "Prox", "as_prox", "evaluate", "whole"]
+__all__ = ["BASE", "Denoiser", "ExactProx", "PatchLPN", "Prox", "Relaxed", "as_prox", "evaluate", "whole"]

@@ -1,6 +1,6 @@
 """BM3D, by its authors' package, whose licence allows non-commercial use only: an optional extra."""
 
-from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,6 +8,7 @@ from pydantic import Field, PositiveFloat
 from torch import Tensor
 
 from lpn.denoisers._base import Denoiser
+from lpn.optional import optional
 
 
 class BM3D(Denoiser):
@@ -25,10 +26,5 @@ class BM3D(Denoiser):
         return torch.stack([torch.from_numpy(image.transpose(2, 0, 1)) for image in images]).to(v)
 
 
-def _package() -> ModuleType:
-    try:
-        import bm3d  # pyright: ignore[reportImplicitRelativeImport]
-    except ImportError as error:
-        raise ValueError("BM3D needs the package bm3d, whose licence is for non-commercial use: "
-                         "pip install --editable '.[bm3d]', or leave BM3D out") from error  # fmt: skip
-    return bm3d
+def _package() -> Any:
+    return optional("bm3d", "BM3D needs the package bm3d, whose licence is for non-commercial use")

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import deepinv
 import numpy as np
 import pytest
 import torch
@@ -15,6 +16,7 @@ from lpn.operators.bayer import BayerMosaic
 from lpn.operators.blur import Blur
 from lpn.operators.circular_blur import CircularBlur
 from lpn.operators.compressed_sensing import CompressedSensing
+from lpn.operators.deepinv import DeepinvOperator
 from lpn.operators.identity import Identity
 from lpn.operators.tomography import Tomography
 from lpn.settings import component
@@ -32,6 +34,7 @@ SMALL: dict[str, Callable[[], LinearOperator]] = {
     "bayer": lambda: BayerMosaic((3, 6, 8)),
     "sensing": lambda: CompressedSensing.random((2, 7, 9), 20, seed=0),
     "tomography": lambda: Tomography((2, 16, 16), angles=12, detectors=25),
+    "deepinv": lambda: DeepinvOperator(deepinv.physics.Inpainting((2, 6, 5), mask=0.5), (2, 6, 5)),
 }
 
 
@@ -66,7 +69,7 @@ def dense(operator: LinearOperator) -> Tensor:
 
 def precision(operator: LinearOperator) -> float:
     """Return the relative accuracy of an operator in float64."""
-    return 1e-6 if isinstance(operator, Tomography) else 1e-12
+    return 1e-6 if isinstance(operator, Tomography | DeepinvOperator) else 1e-12
 
 
 def relative(ours: Tensor, published: np.ndarray) -> float:
