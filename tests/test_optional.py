@@ -8,7 +8,7 @@ import pytest
 from lpn.optional import optional
 
 
-@pytest.mark.parametrize("module", ["lpn.adapters.deepinv"])
+@pytest.mark.parametrize("module", ["lpn.adapters.deepinv", "lpn.adapters.odl"])
 def test_adapters_name_the_package_that_they_need(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     package = module.rpartition(".")[2]
     monkeypatch.setitem(sys.modules, package, None)
