@@ -40,7 +40,7 @@ LARGEST = 10  # no image in [0, 1] has larger values, however noisy
 
 
 def load_model(path: str | Path, device: str = "auto") -> LPN:
-    """Load a learned proximal network from its file `model.pt`, with `model_config.json` beside it.
+    """Load a learned proximal network from `model.pt`, with `model_config.json` beside it, or from `model.safetensors`.
 
     `device` is auto (CUDA if there is one), cpu, cuda, cuda:1, ... Raises ValueError for one that is not there, and
     UserError if the file is missing or damaged, or holds another network.

@@ -1,7 +1,8 @@
-"""Model files, in the format of the published checkpoints.
+"""Model files, in the format of the published checkpoints, or in safetensors.
 
 `model.pt` holds `iteration, model_state_dict, optimizer_state_dict, loss`; `model_config.json` beside it holds the
 settings of the network. Files are read with `weights_only=True`: a pickled payload is refused, never run.
+`model.safetensors` holds weights and settings, see `lpn.formats`. The suffix tells which it is.
 """
 
 import errno
@@ -17,6 +18,7 @@ from pydantic import ValidationError
 
 from lpn.errors import UserError
 from lpn.files import atomic_path, write_json
+from lpn.formats import is_safetensors, read_safetensors, write_safetensors
 from lpn.networks import Network, NetworkSettings, build_network, network_settings
 from lpn.settings import sentences
 
@@ -31,6 +33,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     if not Path(path).exists():
         raise UserError(f"the checkpoint {path} does not exist.")
+    if is_safetensors(path):
+        state, metadata = read_safetensors(path)
+        iteration = metadata.get("iteration", "")
+        return dict(zip(KEYS, (int(iteration) if iteration.isdigit() else 0, state, {}, 0.0), strict=True))
     try:
         if zipfile.is_zipfile(path):  # as all are since PyTorch 1.6
             with zipfile.ZipFile(path) as file:
@@ -82,30 +88,48 @@ def load_state(model: Network, state: dict[str, torch.Tensor], source: str | Pat
 def save_model(
     path: str | Path, model: Network, iteration: int = 0, optimizer_state: dict[str, Any] | None = None, loss: float = 0.0
 ) -> None:
-    """Write `model.pt` at `path` and `model_config.json` beside it, both atomically.
+    """Write `model.pt` at `path` and `model_config.json` beside it, or the one file `model.safetensors`, atomically.
 
     `iteration`, `optimizer_state` and `loss` are those at the end of the training, as far as they are known.
     """
+    if is_safetensors(path):
+        write_safetensors(path, model, {"iteration": iteration})
+        return
     write_json(Path(path).with_name("model_config.json"), model.config)
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
     write_checkpoint(path, dict(zip(KEYS, (iteration, state, optimizer_state or {}, loss), strict=True)))
 
 
+def settings_file(path: str | Path) -> Path:
+    """Return the file of the settings of a model's network: `model_config.json` beside it, or a .safetensors file itself."""
+    return Path(path) if is_safetensors(path) else Path(path).with_name("model_config.json")
+
+
+def written_settings(path: str | Path) -> Any:
+    """Return what is written in the `settings_file` of a model. Raises FileNotFoundError or ValueError if nothing is."""
+    file = settings_file(path)
+    if not is_safetensors(path):
+        return json.loads(file.read_text())
+    metadata = read_safetensors(file)[1]
+    if "network" not in metadata:
+        raise ValueError("its metadata lack 'network', the settings of the network")
+    return json.loads(metadata["network"])
+
+
 def read_settings(path: str | Path) -> NetworkSettings:
-    """Return the settings of a model's network, from `model_config.json` beside `path`. Raises UserError without them."""
-    config_path = Path(path).with_name("model_config.json")
+    """Return the settings of a model's network, from its `settings_file`. Raises UserError without them."""
     try:
-        return network_settings(json.loads(config_path.read_text()))
+        return network_settings(written_settings(path))
     except (FileNotFoundError, ValueError) as error:
         text = " ".join(sentences(error)) if isinstance(error, ValidationError) else f"{error}."
-        raise UserError(f"{config_path}, which describes the network of {path}, can't be read: {text}") from error
+        raise UserError(f"{settings_file(path)}, which describes the network of {path}, can't be read: {text}") from error
 
 
 def load_model(path: str | Path, settings: NetworkSettings | dict[str, Any] | None = None) -> Network:
     """Load a model onto the CPU in evaluation mode.
 
-    `settings` are those of the network; by default they are read from `model_config.json` beside the file. Raises UserError
-    if the file can't be read or belongs to another architecture.
+    `settings` are those of the network; by default they are read from the `settings_file`. Raises UserError if the file
+    can't be read or belongs to another architecture.
     """
     model = build_network(read_settings(path) if settings is None else settings)
     load_state(model, read_checkpoint(path)["model_state_dict"], path)

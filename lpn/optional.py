@@ -11,12 +11,15 @@ from lpn.seeds import stream_seed, torch_generator
 from lpn.settings import did_you_mean
 
 
-def optional(package: str, need: str) -> Any:
-    """Return an optional package. Raises ValueError with `need`, who needs it, and the command that installs it."""
+def optional(package: str, need: str, extra: str | None = None) -> Any:
+    """Return an optional package, of the extra of its own name by default.
+
+    Raises ValueError with `need`, who needs it, and the command that installs it.
+    """
     try:
         return importlib.import_module(package)
     except ImportError as error:
-        raise ValueError(f"{need}: pip install --editable '.[{package}]'") from error
+        raise ValueError(f"{need}: pip install --editable '.[{extra or package}]'") from error
 
 
 def deepinv() -> Any:
