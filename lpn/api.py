@@ -12,13 +12,14 @@ import copy
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar, cast
+from typing import Annotated, Any, cast
 
 import numpy as np
 import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
+from lpn.arrays import Array, Batch, as_tensor
 from lpn.certificate import Certificate, CertificateSettings
 from lpn.certificate import certify as _certify
 from lpn.checkpoints import load_model as _load_model
@@ -34,9 +35,6 @@ from lpn.prior import regulariser as _regulariser
 from lpn.settings import Choice, sentences
 
 __all__ = ["certify", "invert", "load_model", "make_operator", "prox", "reconstruct", "regulariser", "save_model", "train"]
-
-Array = TypeVar("Array", np.ndarray, Tensor)
-LARGEST = 10  # no image in [0, 1] has larger values, however noisy
 
 
 def load_model(path: str | Path, device: str = "auto") -> LPN:
@@ -57,7 +55,7 @@ def prox(model: LPN, images: Array) -> Array:
     f(x) = argmin_z R(z) + 1/2 ||z - x||^2 = grad psi(x)  (LPN paper, arXiv 2310.14344, section 3). It removes noise of the
     level that the network was trained on.
     """
-    given = _Batch(images, model)
+    given = Batch(images, model)
     with torch.no_grad():
         return given.back(_network(model, given.x.dtype, given.x)(given.x))
 
@@ -68,7 +66,7 @@ def invert(model: LPN, images: Array, tolerance: float = 1e-6) -> tuple[Array, A
     The residual is ||f(y) - x|| / max(||x||, 0.01 sqrt(n)) for images of n entries (LPN paper, section 3.3). Warns if one is
     above the tolerance. A single image has a single residual, ().
     """
-    given = _Batch(images, model)
+    given = Batch(images, model)
     x = given.x.double()
     inversion = _invert(_network(model, x.dtype, x), x, tolerance=tolerance)
     if not inversion.converged.all():
@@ -84,9 +82,11 @@ def regulariser(model: LPN, images: Array, inverse: Array | None = None, toleran
     R(x) = <x, y> - 1/2 ||x||^2 - psi(y)  with y = f^{-1}(x)  (LPN paper, eq. 3.5). Only differences of R mean anything.
     `inverse` is y, if it is known: for x = prox(v) it is v. Else `invert` computes it, with its `tolerance` and its warning.
     """
-    given = _Batch(images, model)
+    given = Batch(images, model)
     x = given.x.double()
-    y = invert(model, x, tolerance)[0] if inverse is None else _Batch(inverse, model).x.double()
+    y = invert(model, x, tolerance)[0] if inverse is None else Batch(inverse, model).x.double()
+    if y.shape != x.shape:
+        raise ValueError(f"the inverse has the shape {tuple(y.shape)}, but the images have {tuple(x.shape)}.")
     return given.back(_regulariser(_network(model, x.dtype, x), x, y))
 
 
@@ -101,13 +101,13 @@ def certify(model: LPN, images: Array, **settings: Any) -> Certificate:
         settings: lanczos_steps, inversion_tolerance and seed of `lpn.certificate.CertificateSettings`.
     """
     chosen = _validated(CertificateSettings, settings, "settings")
-    x = _Batch(images, model).x
+    x = Batch(images, model).x
     side = model.input_shape[-1]
     points = centre(x, side) if x.dim() == 4 and side else x
     return _certify(model, points, **chosen.model_dump(exclude={"points"}))
 
 
-def make_operator(settings: Mapping[str, Any], shape: tuple[int, ...], seed: int = 0) -> LinearOperator:
+def make_operator(settings: Mapping[str, Any] | str, shape: tuple[int, ...], seed: int = 0) -> LinearOperator:
     """Return the measurement operator A of images of shape (C, H, W).
 
     `A(x)` measures a tensor (N, C, H, W), and `A.adjoint(y)` applies the transpose.
@@ -119,7 +119,7 @@ def make_operator(settings: Mapping[str, Any], shape: tuple[int, ...], seed: int
 
     Raises ValueError for settings that do not fit, and UserError if a file or a package is missing.
     """
-    chosen = _validated(Annotated[OperatorSettings, Choice("operator")], dict(settings), "operator")
+    chosen = _validated(Annotated[OperatorSettings, Choice("operator")], settings, "operator")
     return build_operator(chosen, tuple(shape), seed)
 
 
@@ -129,7 +129,7 @@ def reconstruct(
     measurements: Array,
     *,
     scale: float = 0.5,
-    solver: Mapping[str, Any] | None = None,
+    solver: Mapping[str, Any] | str | None = None,
     iterations: int = 20,
 ) -> Array:
     """Return images x, (N, C, H, W), of which y = A x + noise was measured: a minimiser of  s ||A x - y||^2 + w R(x).
@@ -148,8 +148,8 @@ def reconstruct(
     from lpn.experiment import Method, iterates
     from lpn.solvers import Problem
 
-    given = _Batch(measurements, model, operator.output_shape)
-    settings = {"solver": dict(solver or {"name": "admm", "rho": 0.1}), "prox": {"model": "the given one"}}
+    given = Batch(measurements, model, operator.output_shape)
+    settings = {"solver": solver or {"name": "admm", "rho": 0.1}, "prox": {"model": "the given one"}}
     method = _validated(Method, settings | {"scale": scale, "iterations": iterations}, "")
     with torch.no_grad():
         start = x = operator.initial(given.x)
@@ -163,7 +163,7 @@ def train(
     images: np.ndarray | Tensor,
     *,
     sigma: float = 0.1,
-    network: Mapping[str, Any] | None = None,
+    network: Mapping[str, Any] | str | None = None,
     steps: int = 2000,
     batch_size: int = 32,
     seed: int = 0,
@@ -197,7 +197,7 @@ def train(
         {"loss": "l1", "steps": steps - steps // 2, "lr": 6e-3, "final_lr": 3e-4},
         {"loss": matching, "steps": steps // 2, "lr": 1e-4},
     ]
-    settings = {"network": dict(network or _default_network(clean.shape[1:])), "phases": phases}
+    settings = {"network": network or _default_network(clean.shape[1:]), "phases": phases}
     spec = _validated(TrainSpec, settings | {"sigma": sigma, "seed": seed, "batch_size": batch_size}, "")
     if not spec.network.is_lpn:
         raise ValueError(f"the network '{spec.network.name}' is not a learned proximal network: take another one.")
@@ -220,7 +220,7 @@ def _default_network(shape: tuple[int, ...]) -> dict[str, Any]:
     return {"name": "lpn_patch", "channels": channels, "size": size, "hidden": 32, "beta": 10.0, "alpha": 0.03}
 
 
-def _validated(kind: Any, values: Mapping[str, Any], place: str) -> Any:
+def _validated(kind: Any, values: Mapping[str, Any] | str, place: str) -> Any:
     """Return the settings of a type. Raises ValueError with a sentence for each fault; `place` is where they stand."""
     try:
         return TypeAdapter(kind).validate_python(values)
@@ -235,22 +235,9 @@ def _network(model: LPN, dtype: torch.dtype, images: Tensor) -> LPN:
     return cast("LPN", whole(model if same else copy.deepcopy(model).to(dtype), tuple(images.shape[1:])))
 
 
-def _as_tensor(array: np.ndarray | Tensor) -> Tensor:
-    """Return an array as a float tensor without gradients; uint8 becomes float32 in [0, 1]."""
-    if not isinstance(array, np.ndarray | Tensor):
-        raise ValueError(f"a NumPy array or a PyTorch tensor is needed, not {type(array).__name__}.")
-    x = torch.from_numpy(np.array(array)) if isinstance(array, np.ndarray) and array.dtype.kind in "uif" else array
-    if not isinstance(x, Tensor) or x.dtype not in (torch.uint8, torch.float32, torch.float64):
-        raise ValueError(f"the array is {array.dtype}, but uint8, float32 or float64 is needed: convert it.")
-    x = x.float() / 255 if x.dtype == torch.uint8 else x.detach()
-    if not x.isfinite().all():
-        raise ValueError("the array holds NaN or infinite values.")
-    return x
-
-
 def _clean_images(images: np.ndarray | Tensor) -> np.ndarray:
     """Return images for training, uint8 or float32 (N, C, H, W)."""
-    x = _as_tensor(images)
+    x = as_tensor(images)
     if x.dim() != 4:
         raise ValueError(
             f"training images have the axes (N, C, H, W), but these are {tuple(x.shape)}: add the axes of length 1."
@@ -264,36 +251,3 @@ def _clean_images(images: np.ndarray | Tensor) -> np.ndarray:
             f"training images are in [0, 1], but these have values from {x.min():g} to {x.max():g}: scale them."
         )
     return x.float().cpu().numpy()
-
-
-class _Batch(Generic[Array]):
-    """Samples as a float tensor `x` with a batch axis, on the model's device, and the way `back`.
-
-    `shape` is that of one measurement. By default the samples are the network's, with images of any size.
-    """
-
-    def __init__(self, array: Array, model: LPN, shape: tuple[int, ...] | None = None) -> None:
-        takes = shape or (model.input_shape[0], *[None] * (len(model.input_shape) - 1))
-        x = _as_tensor(array)
-        self.array, self.grey = array, x.dim() == 2 and len(takes) == 3 and takes[0] == 1
-        x = x[None] if self.grey else x
-        self.single = x.dim() == len(takes)
-        x = x[None] if self.single else x
-        if x.dim() != len(takes) + 1 or any(
-            side not in (None, found) for side, found in zip(takes, x.shape[1:], strict=True)
-        ):
-            sizes = shape or (*model.input_shape[:1], *"HW"[: len(takes) - 1])
-            hint = " Put the channels first." if len(takes) == 3 and x.shape[-1] == takes[0] else ""
-            raise ValueError(
-                f"the array has the shape {tuple(array.shape)}, but (N, {', '.join(map(str, sizes))}) is needed, or without "
-                f"N for a single one.{hint}"
-            )
-        if not shape and len(takes) == 3 and x.abs().max() > LARGEST:
-            raise ValueError(f"images are in [0, 1], but these have values up to {x.abs().max():g}: scale them.")
-        self.x = x.to(next(model.parameters()).device)
-
-    def back(self, result: Tensor) -> Array:
-        """Return a result (N, ...) as an array of the kind, and with the axes, of the input."""
-        result = result[0] if self.single else result
-        result = result[0] if self.grey and result.dim() == 3 else result
-        return cast("Array", result.cpu().numpy() if isinstance(self.array, np.ndarray) else result.to(self.array.device))

@@ -62,11 +62,16 @@ def test_prox_and_regulariser_of_arrays(model: LPN, truth: tuple[np.ndarray, np.
     assert lpn.prox(model, y).dtype == np.float32
     np.testing.assert_allclose(lpn.prox(model, x), f, atol=1e-12)
     np.testing.assert_allclose(lpn.prox(model, y), f, atol=1e-5)
+    np.testing.assert_allclose(lpn.prox(model, x.astype(">f8")), f, atol=1e-12)
     np.testing.assert_allclose(lpn.regulariser(model, x), r, atol=1e-5)
     np.testing.assert_allclose(lpn.regulariser(model, x[1]), r[1], atol=1e-5)
     np.testing.assert_allclose(lpn.prox(model, x[1]), f[1], atol=1e-12)
     np.testing.assert_allclose(lpn.prox(model, x[1, 0]), f[1, 0], atol=1e-12)
     assert lpn.regulariser(model, x[1, 0]).shape == ()
+    with pytest.raises(
+        ValueError, match=r"the inverse has the shape \(1, 1, 16, 16\), but the images have \(3, 1, 16, 16\)"
+    ):
+        lpn.regulariser(model, f, inverse=x[:1])
     np.testing.assert_allclose(lpn.regulariser(model, f, inverse=x), lpn.regulariser(model, f), atol=1e-5)
     assert model.lin[0].weight.dtype == torch.float32, "the caller's network stays as it is"
 
@@ -134,9 +139,11 @@ def test_networks_of_numbers(model: LPN) -> None:
         (IMAGES.repeat(3, 1), r"shape \(3, 3, 16, 16\), but \(N, 1, H, W\) is needed"),
         (IMAGES * 255, "images are in .0, 1., but these have values up to 25.*: scale them"),
         (IMAGES * np.nan, "the array holds NaN"),
+        (IMAGES[:0], r"the array is empty: its shape is \(0, 1, 16, 16\)"),
         (IMAGES > 0.5, "the array is bool, but uint8, float32 or float64 is needed: convert it"),
         (IMAGES.astype(np.int64), "the array is int64"),
         (IMAGES.astype(np.float16), "the array is float16"),
+        (IMAGES.astype(np.longdouble), "the array is (longdouble|float128)"),
         (torch.zeros(1, 1, 16, 16, dtype=torch.bfloat16), "the array is torch.bfloat16"),
         (IMAGES.tolist(), "a NumPy array or a PyTorch tensor is needed, not list"),
         (np.array([["a"]]), "the array is <U1"),
@@ -198,7 +205,7 @@ def test_reconstruction_reaches_a_minimiser(model: LPN) -> None:
 
 
 def test_reconstructions_that_do_not_fit_are_refused(model: LPN) -> None:
-    operator = lpn.make_operator({"name": "identity"}, (1, 16, 16))
+    operator = lpn.make_operator("identity", (1, 16, 16))
     with pytest.raises(ValueError, match=r"shape \(3, 1, 15, 16\), but \(N, 1, 16, 16\) is needed, or without N"):
         lpn.reconstruct(model, operator, IMAGES[:, :, 1:])
     with pytest.raises(ValueError, match=r"key 'solver': unknown key 'rh'; did you mean 'rho'\?"):
@@ -244,13 +251,14 @@ def test_training_of_digits_and_of_bytes() -> None:
     images = DRAWS.integers(0, 256, (4, 1, 28, 28), dtype=np.uint8)
     model = lpn.train(images, steps=8, batch_size=2, device="cpu")
     assert model.config["name"] == "lpn_28"
-    floats = lpn.train(images / 255, steps=8, batch_size=2, device="cpu")
+    floats = lpn.train(images / 255, network="lpn_28", steps=8, batch_size=2, device="cpu")
     assert torch.allclose(model.lin[0].weight, floats.lin[0].weight, atol=1e-5)
 
 
 @pytest.mark.parametrize(
     ("images", "settings", "sentence"),
     [
+        (IMAGES[:0], {}, r"the array is empty"),
         (IMAGES[:, 0], {}, r"axes \(N, C, H, W\), but these are \(3, 16, 16\): add the axes of length 1"),
         (IMAGES.transpose(0, 2, 3, 1), {}, r"these are \(3, 16, 16, 1\): put the channels first"),
         (IMAGES * 2 - 1, {}, r"training images are in \[0, 1\], but these have values from -"),
