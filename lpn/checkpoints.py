@@ -1,7 +1,8 @@
-"""Model files, in the format of the published checkpoints.
+"""Model files, in the format of the published checkpoints, or in safetensors.
 
 `model.pt` holds `iteration, model_state_dict, optimizer_state_dict, loss`; `model_config.json` beside it holds the
 settings of the network. Files are read with `weights_only=True`: a pickled payload is refused, never run.
+`model.safetensors` holds weights and settings, see `lpn.formats`. The suffix tells which it is.
 """
 
 import errno
@@ -20,6 +21,7 @@ from pydantic import ValidationError
 
 from lpn.errors import UserError
 from lpn.files import atomic_path, write_json
+from lpn.formats import is_safetensors, read_safetensors, write_safetensors
 from lpn.networks import Network, NetworkSettings, build_network, network_settings
 from lpn.settings import sentences
 
@@ -33,10 +35,6 @@ FOREIGN = {  # how files begin that people have in the place of a checkpoint
     b"\x89HDF": "an HDF5 file, not a PyTorch checkpoint. Use the weights that PyTorch saved",
 }
 INVALID = (RuntimeError, ValueError, LookupError, TypeError, AttributeError)  # of reading damaged bytes
-SAFETENSORS = {
-    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64,
-    "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool,
-}  # fmt: skip
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -50,8 +48,12 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"the checkpoint {path} {'is a folder' if path.is_dir() else 'does not exist'}.")
+    if is_safetensors(path):
+        state, metadata = read_safetensors(path)
+        iteration = metadata.get("iteration", "")
+        return dict(zip(KEYS, (int(iteration) if iteration.isdigit() else 0, state, {}, float("nan")), strict=True))
     try:
-        content = _read_safetensors(path) or _read_pickle(path)
+        content = _read_pickle(path)
     except pickle.UnpicklingError as error:
         found = re.search(r"GLOBAL (\S+)", str(error))  # not the rest: torch advises to load it unsafely
         what = f"holds {found[1]}, not only tensors and plain values" if found else "is damaged, or no file of torch.save"
@@ -84,22 +86,6 @@ def _refuse_foreign(path: Path) -> None:
         if "data.pkl" not in names:
             held = ", ".join(list(names.values())[:3]) or "nothing"
             raise UserError(f"{path} is an archive that holds {held}, not a checkpoint. Unpack it, and use the model in it.")
-
-
-def _read_safetensors(path: Path) -> dict[str, torch.Tensor] | None:
-    """Read a safetensors file: the length of its header, the header, which is JSON, and the bytes. None for other files."""
-    with path.open("rb") as file:
-        length = file.read(8)
-        if length[5:] != bytes(3) or file.read(1) != b"{":
-            return None
-        file.seek(8)
-        header = json.loads(file.read(int.from_bytes(length, "little")))
-        data = bytearray(file.read())
-
-    def tensor(dtype: str, shape: list[int], data_offsets: list[int]) -> torch.Tensor:
-        return torch.frombuffer(data[slice(*data_offsets)], dtype=SAFETENSORS[dtype]).reshape(shape)
-
-    return {name: tensor(**entry) for name, entry in header.items() if name != "__metadata__"}
 
 
 def _read_pickle(path: Path) -> Any:
@@ -188,28 +174,51 @@ def load_state(model: Network, state: dict[str, torch.Tensor], source: str | Pat
         raise UserError(f"{source} holds sparse, quantised or empty weights. Save them as plain tensors.") from error
 
 
-def save_model(path: str | Path, model: Network, iteration: int, optimizer_state: dict[str, Any], loss: float) -> None:
-    """Write `model.pt` at `path` and `model_config.json` beside it, both atomically."""
+def save_model(
+    path: str | Path, model: Network, iteration: int = 0, optimizer_state: dict[str, Any] | None = None, loss: float = 0.0
+) -> None:
+    """Write `model.pt` at `path` and `model_config.json` beside it, or the one file `model.safetensors`, atomically.
+
+    `iteration`, `optimizer_state` and `loss` are those at the end of the training, as far as they are known.
+    """
+    if is_safetensors(path):
+        write_safetensors(path, model, {"iteration": iteration})
+        return
     write_json(Path(path).with_name("model_config.json"), model.config)
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
-    write_checkpoint(path, dict(zip(KEYS, (iteration, state, optimizer_state, loss), strict=True)))
+    write_checkpoint(path, dict(zip(KEYS, (iteration, state, optimizer_state or {}, loss), strict=True)))
+
+
+def settings_file(path: str | Path) -> Path:
+    """Return the file of the settings of a model's network: `model_config.json` beside it, or a .safetensors file itself."""
+    return Path(path) if is_safetensors(path) else Path(path).with_name("model_config.json")
+
+
+def written_settings(path: str | Path) -> Any:
+    """Return what is written in the `settings_file` of a model. Raises FileNotFoundError or ValueError if nothing is."""
+    file = settings_file(path)
+    if not is_safetensors(path):
+        return json.loads(file.read_text(encoding="utf-8"))
+    metadata = read_safetensors(file)[1]
+    if "network" not in metadata:
+        raise ValueError("its metadata lack 'network', the settings of the network")
+    return json.loads(metadata["network"])
 
 
 def read_settings(path: str | Path) -> NetworkSettings:
-    """Return the settings of a model's network, from `model_config.json` beside `path`. Raises UserError without them."""
-    config_path = Path(path).with_name("model_config.json")
+    """Return the settings of a model's network, from its `settings_file`. Raises UserError without them."""
     try:
-        return network_settings(json.loads(config_path.read_text(encoding="utf-8")))
+        return network_settings(written_settings(path))
     except (FileNotFoundError, ValueError) as error:
         text = " ".join(sentences(error)) if isinstance(error, ValidationError) else f"{error}."
-        raise UserError(f"{config_path}, which describes the network of {path}, can't be read: {text}") from error
+        raise UserError(f"{settings_file(path)}, which describes the network of {path}, can't be read: {text}") from error
 
 
 def load_model(path: str | Path, settings: NetworkSettings | dict[str, Any] | None = None) -> Network:
     """Load a model onto the CPU in evaluation mode.
 
-    `settings` are those of the network; by default they are read from `model_config.json` beside the file. Raises UserError
-    if the file can't be read or belongs to another architecture.
+    `settings` are those of the network; by default they are read from the `settings_file`. Raises UserError if the file
+    can't be read or belongs to another architecture.
     """
     model = build_network(read_settings(path) if settings is None else settings)
     load_state(model, read_checkpoint(path)["model_state_dict"], path)

@@ -34,26 +34,28 @@ def setup_compute(threads: int, device: str) -> torch.device:
     CPU needs up to twice as long for networks of sharp activations, whose slopes are often that small. The threads of
     PyTorch's pool are started later and inherit that.
 
-    Raises ValueError for a device that PyTorch does not find here.
+    Raises ValueError as `find_device` does.
     """
     keep_freed_memory()
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.allow_tf32 = False
-    gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
-    there = ["cpu", *(["cuda", *gpus] if gpus else [])]
-    if device not in ("auto", *there):
-        raise ValueError(f"device '{device}' is unknown; PyTorch finds here: {', '.join(there)}. Use one of these, or auto")
-    given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    if device == "auto" and not gpus and re.match(r"\d|GPU-|MIG-", given):  # not -1 or NoDevFiles, which give none
-        print(
-            f"PyTorch does not find the GPU {given} of this job, and computes on the CPU. Check the driver.",
-            flush=True,
-        )
-    found = torch.device(device if device != "auto" else "cuda" if gpus else "cpu")
+    found = find_device(device)
     USED.update(device=device_name(found), threads=threads, precision="fp32")
     return found
+
+
+def find_device(name: str) -> torch.device:
+    """Return the device of a name ("auto": CUDA if there is one). Raises ValueError for one that PyTorch does not find."""
+    gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    there = ["cpu", *(["cuda", *gpus] if gpus else [])]
+    if name not in ("auto", *there):
+        raise ValueError(f"device '{name}' is unknown; PyTorch finds here: {', '.join(there)}. Use one of these, or auto")
+    given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    if name == "auto" and not gpus and re.match(r"\d|GPU-|MIG-", given):  # not -1 or NoDevFiles, which give none
+        print(f"PyTorch does not find the GPU {given} of this job, and computes on the CPU. Check the driver.", flush=True)
+    return torch.device(name if name != "auto" else "cuda" if gpus else "cpu")
 
 
 def device_name(device: torch.device) -> str:

@@ -64,7 +64,7 @@ class Settings(BaseModel):
         if isinstance(values, Mapping):
             unknown = [str(key) for key in values if key not in cls.model_fields]
             if unknown:
-                hints = " ".join(f"unknown key '{key}'; {_did_you_mean(key, list(cls.model_fields))}" for key in unknown)
+                hints = " ".join(f"unknown key '{key}'; {did_you_mean(key, list(cls.model_fields))}" for key in unknown)
                 raise PydanticCustomError("unknown_key", "{hints}", {"hints": hints})
         return values
 
@@ -84,7 +84,8 @@ class Component(Settings):
         return values
 
 
-def _did_you_mean(word: str, known: list[str]) -> str:
+def did_you_mean(word: str, known: list[str]) -> str:
+    """Return what an unknown word may stand for, as the end of a sentence."""
     close = difflib.get_close_matches(word, known, 1)
     return f"did you mean '{close[0]}'?" if close else f"the known ones are: {', '.join(known) or 'none'}."
 
@@ -104,7 +105,7 @@ def component(kind: str, name: str) -> type[Component]:
     if colon and path.endswith(".py"):
         return _plug_in(kind, path, class_name)
     if name not in names(kind):
-        hint = "write FILE.py:CLASS." if name.endswith(".py") else _did_you_mean(name, names(kind))
+        hint = "write FILE.py:CLASS." if name.endswith(".py") else did_you_mean(name, names(kind))
         raise ValueError(f"unknown {kind} '{name}'; {hint}")
     (found,) = _classes(importlib.import_module(f"{KINDS[kind]}.{name}"), kind).values()
     return found

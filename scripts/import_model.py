@@ -6,14 +6,13 @@ examples:
       --spec '{"source": "drive:1qtOra7EDas8gDXGHMsCfSjjIqdvnnb5E/celeba/model.pt", "network": "lpn_patch"}'
 """
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 from _cli import as_user_errors, parser, read_spec, run_job
 from pydantic import Field
 
-from lpn.checkpoints import load_model, read_checkpoint, save_model
+from lpn.checkpoints import load_model, read_checkpoint, save_model, settings_file, written_settings
 from lpn.errors import UserError
 from lpn.fetch import Sha256, fetch_model
 from lpn.networks import NetworkSettings
@@ -28,16 +27,16 @@ class ImportSpec(Settings):
     sha256: Sha256 | None = Field(default=None, description="SHA-256 of the file")
 
 
-def check_settings(file: Path, config: dict[str, Any]) -> None:
-    """Raise UserError if the file beside a checkpoint has other settings: beta and alpha leave no trace in weights."""
+def check_settings(path: Path, config: dict[str, Any]) -> None:
+    """Raise UserError if a checkpoint was written with other settings: beta and alpha leave no trace in weights."""
     try:
-        trained = json.loads(file.read_text(encoding="utf-8"))
+        trained = written_settings(path)
     except (FileNotFoundError, ValueError):  # a published file may stand alone
         return
     for key in sorted(config.keys() & trained.keys()) if isinstance(trained, dict) else []:
         if config[key] != trained[key]:
-            raise UserError(f"key 'network.{key}' is {config[key]}, but by {file} the network was trained with "
-                            f"{trained[key]}. Set the key to that.")  # fmt: skip
+            raise UserError(f"key 'network.{key}' is {config[key]}, but by {settings_file(path)} the network was trained "
+                            f"with {trained[key]}. Set the key to that.")  # fmt: skip
 
 
 def main() -> None:
@@ -49,7 +48,7 @@ def main() -> None:
     path = fetch_model(spec.source, spec.sha256)
     with as_user_errors("key 'network': "):
         model, checkpoint = load_model(path, spec.network), read_checkpoint(path)
-    check_settings(path.with_name("model_config.json"), model.config)
+    check_settings(path, model.config)
     for name, value in model.state_dict().items():
         if not value.isfinite().all():
             raise UserError(f"{path}: parameter {name} holds NaN or infinite values. Use another checkpoint.")

@@ -92,6 +92,17 @@ def test_a_bare_state_dict(trained: Path, tmp_path: Path, mnist_network: LPN) ->
     assert torch.equal(load_model(tmp_path / "model.pt")(x), mnist_network(x))
 
 
+def test_a_safetensors_file_knows_its_settings(tmp_path: Path, mnist_network: LPN) -> None:
+    save_model(tmp_path / "mnist.safetensors", mnist_network, 7)
+    run = import_model(str(tmp_path / "mnist.safetensors"), tmp_path / "out/model.pt", NETWORK | {"beta": 7.0})
+    assert re.search(
+        r"'network\.beta' is 7\.0, but by .*mnist\.safetensors the network was trained\s+with 10\.0", run.stderr
+    )
+    assert import_model(str(tmp_path / "mnist.safetensors"), tmp_path / "out/model.pt").returncode == 0
+    x = torch.rand(2, 1, 28, 28)
+    assert torch.equal(load_model(tmp_path / "out/model.pt")(x), mnist_network(x))
+
+
 def test_other_architecture_and_nan_are_refused(trained: Path, tmp_path: Path) -> None:
     run = import_model(str(trained), tmp_path / "out/model.pt", NETWORK | {"hidden": 4})
     assert run.returncode == 1

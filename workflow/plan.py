@@ -38,7 +38,7 @@ class Plan:
         """Return methods by kind: observations, then classical, unconstrained learned and exact denoisers."""
 
         def kind(name: str) -> tuple[bool, bool, bool]:
-            model = (methods[name]["prox"] or {}).get("model")
+            model = learned_model(methods[name])
             return (methods[name]["solver"] is not None, model is not None, model in self.facts["lpns"])
 
         return {name: methods[name] for name in sorted(methods, key=kind)}
@@ -151,7 +151,7 @@ class Plan:
 
     def method_model(self, experiment: str, method: str) -> str | None:
         """Return the model of a method with a learned denoiser."""
-        return (self.experiments[experiment]["methods"][method]["prox"] or {}).get("model")
+        return learned_model(self.experiments[experiment]["methods"][method])
 
     def method_files(self, experiment: str, method: str) -> Files:
         """Return the model of a method with a learned denoiser, with its certificate; else nothing."""
@@ -186,6 +186,12 @@ class Plan:
         """Return the result of a method's grid search, if it has one."""
         tuned = self.experiments[experiment]["methods"][method]["tune"]
         return [self.layout.chosen(experiment, method)] if tuned else []
+
+
+def learned_model(method: Settings) -> str | None:
+    """Return the model of a method with a learned denoiser."""
+    prox = method["prox"]
+    return prox["model"] if prox and prox["name"] == "learned" else None
 
 
 def curve_models(curves: Settings) -> list[str]:

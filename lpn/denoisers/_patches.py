@@ -107,3 +107,8 @@ class PatchLPN(Network):
         for i in range(0, len(corners), per_batch):
             part = corners[i : i + per_batch]
             yield torch.cat([x[..., top : top + self.size, left : left + self.size] for top, left in part])
+
+
+def whole(model: LPN, shape: tuple[int, ...], average: Average = "uniform", stride: int | None = None) -> LPN | PatchLPN:
+    """Return an LPN of samples of this shape: the model itself, or its average over patches, with its ValueErrors."""
+    return model if model.input_shape == shape else PatchLPN(model, average, stride)

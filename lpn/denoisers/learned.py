@@ -8,8 +8,35 @@ from torch import Tensor
 
 from lpn.compute import use_bf16
 from lpn.denoisers._base import Denoiser, Prox
-from lpn.denoisers._patches import Average, PatchLPN, check_stride
+from lpn.denoisers._patches import Average, PatchLPN, check_stride, whole
 from lpn.networks import LPN, Network, NetworkSettings
+
+
+class Relaxed(LPN):
+    """The weaker LPN  g f + (1 - g) id,  the gradient of the convex  g psi + (1 - g)/2 ||.||^2,  of an LPN f = grad psi.
+
+    So it is again exactly a prox: that of a weaker R, about g times the network's if f removes little. It stands for the
+    weight that a step or penalty bounded by theory does not allow (relaxed denoisers: Hurault et al., "Convergent
+    plug-and-play with proximal denoiser and unconstrained regularization parameter", 2023).
+
+    The model is an LPN, or one of patches with the average "uniform". Raises ValueError unless the strength g is in (0, 1].
+    """
+
+    def __init__(self, model: LPN | PatchLPN, strength: float) -> None:
+        if not 0 < strength <= 1:
+            raise ValueError(f"strength must be in (0, 1], not {strength}")
+        super().__init__(model.config | {"strength": strength}, model.input_shape)
+        self.model, self.strength = model, strength
+        self.alpha = strength * model.alpha + (1 - strength) / 2
+
+    def constrained_weights(self) -> list[Tensor]:
+        """Return the weights of the LPN that must be >= 0."""
+        return self.model.constrained_weights()
+
+    def prox_and_potential(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the prox of x (N, C, H, W), and the potential, float64 (N,)."""
+        z, potential = self.model.prox_and_potential(x)
+        return torch.lerp(x, z, self.strength), torch.lerp(squared(x.double()) / 2, potential.double(), self.strength)
 
 
 class ExactProx:
@@ -18,19 +45,12 @@ class ExactProx:
     Since z = f(v), f^{-1}(z) = v needs no inversion:  R(z) = <z, v> - 1/2 ||z||^2 - psi(v)  (LPN paper, eq. 3.5), and psi(v)
     is a by-product of f(v). In float32 psi has a relative rounding error of about 1e-7.
 
-    With a strength g below 1 the denoiser is  g f(v) + (1 - g) v, the gradient of the convex  g psi + (1 - g)/2 ||.||^2, so
-    again exactly a prox: that of a weaker R, about g times the network's if f removes little. It stands for the weight
-    that a step or penalty bounded by theory does not allow (relaxed denoisers: Hurault et al., "Convergent plug-and-play
-    with proximal denoiser and unconstrained regularization parameter", 2023).
-
-    The model is an LPN of images of the shape of v, or of patches of them with the average "uniform". Raises ValueError
-    unless the strength is in (0, 1].
+    The model is an LPN of images of the shape of v, or of patches of them with the average "uniform". A strength below 1
+    makes it weaker, see `Relaxed`, whose ValueError this raises.
     """
 
     def __init__(self, model: LPN | PatchLPN, strength: float = 1.0) -> None:
-        if not 0 < strength <= 1:
-            raise ValueError(f"strength must be in (0, 1], not {strength}")
-        self.model, self.strength = model, strength
+        self.model = model if strength == 1 else Relaxed(model, strength)
 
     def __call__(self, v: Tensor) -> Tensor:
         """Return z, the prox of v (N, C, H, W)."""
@@ -39,9 +59,6 @@ class ExactProx:
     def evaluate(self, v: Tensor) -> tuple[Tensor, Tensor]:
         """Return z, the prox of v (N, C, H, W), and R(z), float64 (N,)."""
         z, potential = self.model.prox_and_potential(v)
-        if self.strength != 1:
-            z = torch.lerp(v, z, self.strength)
-            potential = torch.lerp(squared(v.double()) / 2, potential.double(), self.strength)
         a, b = z.double(), v.double()
         return z, (a * b).flatten(1).sum(1) - squared(a) / 2 - potential
 
@@ -105,9 +122,9 @@ class Learned(Denoiser):
         network = network.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         prox: Prox = network
         if isinstance(network, LPN):
-            whole = network if network.input_shape == shape else PatchLPN(network, self.average, self.stride)
-            by_count = whole is not network and self.average == "by_count"
-            prox = whole if by_count else ExactProx(whole, self.strength)
+            image = whole(network, shape, self.average, self.stride)
+            by_count = image is not network and self.average == "by_count"
+            prox = image if by_count else ExactProx(image, self.strength)
         elif self.precision == "bf16" and use_bf16(device):
             prox = _in_bf16(network)
         elif self.precision == "bf16":

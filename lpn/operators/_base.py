@@ -19,8 +19,10 @@ class LinearOperator(ABC):
     """A linear map A from images (N, *input_shape) to measurements (N, *output_shape), (N, C, H, W) and (N, C, ...).
 
     An operator defines `_forward` and `_adjoint`, for any float dtype and device; `_constant` gives it its own tensors in
-    those of the input. If it mixes channels it also defines `norm`.
+    those of the input. If it mixes channels it says so, or defines `norm`.
     """
+
+    mixes_channels: ClassVar[bool] = False
 
     def __init__(self, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> None:
         self.input_shape, self.output_shape = tuple(input_shape), tuple(output_shape)
@@ -64,7 +66,8 @@ class LinearOperator(ABC):
         from scipy.sparse.linalg import LinearOperator as Matrix
         from scipy.sparse.linalg import eigsh
 
-        shape = (1, 1, *self.input_shape[1:])  # one channel: all have the same norm
+        channels = self.input_shape[0] if self.mixes_channels else 1  # all have the same norm
+        shape = (1, channels, *self.input_shape[1:])
         size = math.prod(shape)
 
         def normal(v: np.ndarray) -> np.ndarray:
@@ -124,7 +127,7 @@ def build_operator(settings: OperatorSettings, input_shape: tuple[int, ...], see
     try:
         settings.check(input_shape)
         operator = settings.build(input_shape, seed)
-        fault = _fault(operator, input_shape) if ":" in settings.name else None
+        fault = operator_fault(operator, input_shape) if ":" in settings.name else None
     except Exception as error:
         place = blame(settings, error)
         if not place or isinstance(error, UserError):
@@ -135,7 +138,7 @@ def build_operator(settings: OperatorSettings, input_shape: tuple[int, ...], see
     return operator
 
 
-def _fault(operator: Any, input_shape: tuple[int, ...]) -> str | None:
+def operator_fault(operator: Any, input_shape: tuple[int, ...]) -> str | None:
     """Return what is wrong with an operator, by a random image and a random measurement."""
     if not isinstance(operator, LinearOperator):
         return f"`build` returned {type(operator).__name__}; it must return a LinearOperator (from lpn.operators)."

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Self
 
+import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
@@ -42,23 +43,26 @@ class TrainSpec(TrainingSettings):
         return self
 
 
-def make_batches(spec: TrainSpec, data: Path | None, shard: Shard) -> Callable[[int], Tensor]:
+def make_batches(spec: TrainSpec, data: Path | np.ndarray | None, shard: Shard) -> Callable[[int], Tensor]:
     """Return step -> this process's shard of a clean batch."""
     if data is None:
         assert spec.dataset is not None
         spec.check_images(spec.dataset.channels, None)
         return spec.dataset.batches(spec.batch_size, spec.seed, shard)
-    images = load_images(data / "train.npy")
+    images = data if isinstance(data, np.ndarray) else load_images(data / "train.npy")
     spec.check_images(images.shape[1], [(*images.shape[2:], len(images))])
     patch = None if images.shape[1:] == spec.sample_shape else spec.sample_shape[-1]
     options = {"crops": spec.crops, "augment": spec.augment, "shard": shard}
     return image_batches(images, spec.batch_size, spec.seed, patch=patch, **options)
 
 
-def make_trainer(spec: TrainSpec, data: Path | None, init: Path | None, device: torch.device, shard: Shard) -> Trainer:
+def make_trainer(
+    spec: TrainSpec, data: Path | np.ndarray | None, init: Path | None, device: torch.device, shard: Shard
+) -> Trainer:
     """Return the trainer: the network, with the weights of `init` if given, its data and its schedule.
 
-    `data` is the folder of prepared images, None if the settings have a data set. Raises ValueError if they do not fit.
+    `data` is the folder of prepared images, or the training images themselves, uint8 or float32 (n, C, H, W); None if the
+    settings have a data set. Raises ValueError if they do not fit.
     """
     torch.manual_seed(stream_seed(spec.seed, "initialisation"))
     model = build_network(spec.network)

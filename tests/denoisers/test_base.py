@@ -41,7 +41,7 @@ def test_denoisers_are_chosen_by_name() -> None:
     assert chosen(name="tv", weight=0.1) == TV(weight=0.1)
     assert chosen(model="celeba") == Learned(model="celeba")
     assert TV(weight=0.1).name == "tv"
-    assert names("prox") == ["bm3d", "learned", "nlm", "tv", "wavelet"]
+    assert names("prox") == ["bm3d", "deepinv", "learned", "nlm", "tv", "wavelet"]
     assert all(component("prox", name).__doc__ for name in names("prox"))
 
 
@@ -49,7 +49,7 @@ def test_denoisers_are_chosen_by_name() -> None:
     ("values", "message"),
     [
         ({"name": "magic"}, f"unknown prox 'magic'.*{', '.join(names('prox'))}"),
-        ({}, "lacks 'name'.*bm3d, learned"),
+        ({}, "lacks 'name'.*bm3d, deepinv, learned"),
         ({"name": "tv"}, "'prox' lacks 'weight'"),
         ({"name": "tv", "weight": 0}, "'prox.weight' is 0: input should be greater than 0"),
         ({"name": "tv", "weight": 1, "strength": 1}, "unknown key 'strength'"),

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import deepinv
 import numpy as np
 import pytest
 import torch
@@ -15,6 +16,7 @@ from lpn.operators.bayer import BayerMosaic
 from lpn.operators.blur import Blur
 from lpn.operators.circular_blur import CircularBlur
 from lpn.operators.compressed_sensing import CompressedSensing
+from lpn.operators.deepinv import DeepinvOperator
 from lpn.operators.identity import Identity
 from lpn.operators.tomography import Tomography
 from lpn.settings import component
@@ -33,6 +35,7 @@ SMALL: dict[str, Callable[[], LinearOperator]] = {
     "sensing": lambda: CompressedSensing.random((2, 7, 9), 20, seed=0),
     "tomography": lambda: Tomography((2, 16, 16), angles=12, detectors=25),
     "turned": lambda: Tomography((2, 16, 16), 12, 25, extent=8.0, first=40.0, arc=-200.0, width=20.0),
+    "deepinv": lambda: DeepinvOperator(deepinv.physics.Inpainting((2, 6, 5), mask=0.5), (2, 6, 5)),
 }
 
 
@@ -67,6 +70,8 @@ def dense(operator: LinearOperator) -> Tensor:
 
 def precision(operator: LinearOperator, device: torch.device | None = None) -> float:
     """Return the relative accuracy of an operator in float64, on the CPU or another device."""
+    if isinstance(operator, DeepinvOperator):
+        return 1e-6
     if not isinstance(operator, Tomography):
         return 1e-12
     return 1e-3 if device and device.type == "cuda" else 1e-6  # CUDA's adjoint is only close to the transpose

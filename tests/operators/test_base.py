@@ -98,6 +98,7 @@ def test_all_operators_are_tested() -> None:
         "circular_blur": {"kernel": "box", "side": 3},
         "tomography": {"angles": 5, "detectors": 9},
         "compressed_sensing": {"measurements": 9},
+        "deepinv": {"physics": "Inpainting", "arguments": {"mask": 0.5}},
     }
     for name in names("operator"):
         operator = build(name, (3, 8, 8), **values.get(name, {}))

@@ -259,10 +259,10 @@ def shipped() -> Callable[[str], dict[str, Any]]:
     return shipped
 
 
-@pytest.mark.parametrize("name", ["paper", "demo", "subset"])
+@pytest.mark.parametrize("name", ["paper", "demo", "subset", "examples/deepinv"])
 def test_shipped_configurations_are_valid(shipped: Callable[[str], dict[str, Any]], name: str) -> None:
     complete = shipped(name)
-    assert complete["config"]["run"] == name
+    assert complete["config"]["run"] == Path(name).name
     assert json.loads(json.dumps(complete)) == complete
 
 

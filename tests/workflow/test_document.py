@@ -12,6 +12,7 @@ from .conftest import ROOT
 
 CONFIGURATIONS = [
     *sorted((ROOT / "config/paper").glob("*.yaml")),
+    *sorted((ROOT / "config/examples").glob("*.yaml")),
     *(ROOT / f"config/{n}.yaml" for n in ("paper", "demo", "subset")),
 ]
 

@@ -66,6 +66,8 @@ def test_shipped_runs_are_planned(project: Project) -> None:
         planned = project.planned(*arguments)
         assert len(planned) > jobs
         assert "Drawing the figure laplacian_compact" in planned
+    planned = project.planned("--configfile", "config/examples/deepinv.yaml")
+    assert {"Reconstructing inpainting by deepinv_tv, part 0", "Training lpn_inpainting"} <= planned
 
 
 def test_a_longer_training_goes_on_from_the_shorter_one(project: Project) -> None:

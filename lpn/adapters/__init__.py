@@ -1,0 +1,1 @@
+"""Learned proximal networks in other packages, and what those offer as operators here. Each module needs its package."""
