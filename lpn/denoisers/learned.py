@@ -15,8 +15,8 @@ from lpn.networks import LPN, Network, NetworkSettings
 class ExactProx:
     """An LPN as the denoiser of a solver, which knows the exact value of its regulariser at every output.
 
-    Since z = f(v), f^{-1}(z) = v needs no inversion:  R(z) = <z, v> - 1/2 ||z||^2 - psi(v)  (LPN paper, eq. 3.5), and psi(v)
-    is a by-product of f(v). In float32 psi has a relative rounding error of about 1e-7.
+    Since z = f(v), f^{-1}(z) = v needs no inversion: `R(z) = <z, v> - 1/2 ||z||^2 - psi(v)` (LPN paper, eq. 3.5), and
+    psi(v) is a by-product of f(v). In float32 psi has a relative rounding error of about 1e-7.
 
     With a strength g below 1 the denoiser is  g f(v) + (1 - g) v, the gradient of the convex  g psi + (1 - g)/2 ||.||^2, so
     again exactly a prox: that of a weaker R, about g times the network's if f removes little. It stands for the weight
