@@ -38,8 +38,8 @@ class Certificate:
     Attributes:
         smallest_weight: smallest constrained weight, must be >= 0.
         asymmetry: largest ||J v - J^T v|| / ||J v|| over points and random v.
-        smallest_ritz_value: smallest Ritz value of J over the points, an upper bound of its smallest eigenvalue, must be
-            >= modulus: one below disproves convexity.
+        smallest_ritz_value: smallest Ritz value of J over the points, an upper bound of its smallest eigenvalue, must
+            be >= modulus: one below disproves convexity.
         modulus: 2 alpha, the strong convexity of psi.
         monotonicity: smallest `<f(a) - f(b), a - b> / ||a - b||^2` over random pairs, must be >= modulus.
         inversion_residual: largest relative residual of the inversion of the points (`lpn.prior.Inversion`).

@@ -255,8 +255,7 @@ def test_the_measurements_of_the_page_are_reconstructed(
     monkeypatch.chdir(tmp_path)
     execute(page)
     (tmp_path / "settings.yaml").write_text(text_of(page, "operator: {name: circular_blur"))
-    (command,) = blocks(page, "sh")
-    _, script, *words = shlex.split(command)
+    _, script, *words = shlex.split(commands(page)[0])
     run(Path(script).stem, *words)
     iterations = pd.read_csv("iterations.csv").psnr
     assert iterations.iloc[-1] > iterations[0] + 3

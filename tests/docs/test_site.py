@@ -54,6 +54,13 @@ def test_formulas_are_mathml(site: dict[str, str]) -> None:
         assert "$$" not in text, name
 
 
+def test_angle_brackets_stay(site: dict[str, str]) -> None:
+    """Markdown takes <A x, y> for HTML, which browsers hide: it stands in backticks. No line of a docstring begins with >."""
+    for name, page in site.items():
+        text = re.sub(r"<(script|style|svg)\b.*?</\1>", "", page, flags=re.DOTALL)
+        assert not re.findall(r"<[A-Z][^>]*>|<\w+,[^>]*>|<blockquote", text), name
+
+
 def test_every_public_module_is_in_the_reference(site: dict[str, str]) -> None:
     reference = "".join(page for name, page in site.items() if name.startswith("reference/"))
     absent = [name for name in MODULES if f'id="{name}"' not in reference]
