@@ -63,7 +63,7 @@ format: $(READY) ## rewrite Python and Snakemake files in the project's style
 	snakefmt workflow
 
 docs: $(READY) ## the documentation site, in site/; open site/index.html
-	NO_MKDOCS_2_WARNING=1 mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 docs-settings: $(READY) ## write docs/settings.md, docs/published.md and the JSON schema
 	python workflow/document.py docs

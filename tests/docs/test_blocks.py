@@ -220,6 +220,12 @@ def execute(path: Path) -> None:
         exec(compile(text, str(path), "exec"), variables)
 
 
+def test_every_block_says_its_language() -> None:
+    found = {(path.name, language) for path in DOCUMENTS for _, language, _ in BLOCK.findall(path.read_text("utf-8"))}
+    assert {language for _, language in found} == {"python", "sh", "yaml", ""}
+    assert [name for name, language in found if not language] == ["CONTRIBUTING.md"]  # the layout of the repository
+
+
 def test_every_python_block_is_run() -> None:
     """By the tests below, and those of plug-ins.md by test_plug_ins.py."""
     written = {path.relative_to(ROOT).as_posix() for path in DOCUMENTS if blocks(path, "python")}

@@ -26,10 +26,10 @@ MODULES = [
 def site(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The pages of the site, by their paths. A broken link or anchor, or a page that no menu shows, ends the build."""
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(folder)]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
     build = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, env=environment)
-    assert (build.returncode, build.stdout + build.stderr) == (0, "")
+    assert build.returncode == 0, build.stderr
     return {path.relative_to(folder).as_posix(): path.read_text("utf-8") for path in folder.rglob("*.html")}
 
 
@@ -48,14 +48,15 @@ def test_pages_need_no_network(site: dict[str, str]) -> None:
 def test_formulas_are_mathml(site: dict[str, str]) -> None:
     assert site["prior.html"].count("<math") > 10
     for name, page in site.items():
-        assert "klzzwxh" not in page, f"{name}: Markdown takes \\| \\_ and \\{{ from a formula; write \\lVert, \\lbrace"
+        mangled = "klzzwxh" in re.sub(r"</?mi>", "", page)
+        assert not mangled, f"{name}: Markdown takes \\| \\_ \\{{ from formulas; write \\lVert, \\lbrace"
         assert not re.search(r"<m[ion][^>]*>\\", page), f"{name}: a command that latex2mathml does not know"
         text = re.sub(r"<(code|pre|script)\b.*?</\1>", "", page, flags=re.DOTALL)
         assert "$$" not in text, name
 
 
 def test_angle_brackets_stay(site: dict[str, str]) -> None:
-    """Markdown takes <A x, y> for HTML, which browsers hide: it stands in backticks. No line of a docstring begins with >."""
+    """Markdown takes <A x, y> for HTML, which browsers hide, and a line that begins with > for a quotation."""
     for name, page in site.items():
         text = re.sub(r"<(script|style|svg)\b.*?</\1>", "", page, flags=re.DOTALL)
         assert not re.findall(r"<[A-Z][^>]*>|<\w+,[^>]*>|<blockquote", text), name
