@@ -13,7 +13,7 @@ READY = .venv/ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export UV_HTTP_TIMEOUT = 300
 
-.PHONY: help demo paper test test-faults test-slurm slurm-packages lint format docs-settings bench report verify archive lock clean
+.PHONY: help demo paper test test-faults test-slurm slurm-packages lint format docs docs-settings bench report verify archive lock clean
 
 help: ## what each target gives
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -63,7 +63,10 @@ format: $(READY) ## rewrite Python and Snakemake files in the project's style
 	ruff format .
 	snakefmt workflow
 
-docs-settings: $(READY) ## write docs/settings.md and the JSON schema from the settings' classes
+docs: $(READY) ## the documentation site, in site/; open site/index.html
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
+
+docs-settings: $(READY) ## write docs/settings.md, docs/published.md and the JSON schema
 	python workflow/document.py docs
 
 bench: $(READY) ## speed and memory, ours beside the plain formulation

@@ -38,10 +38,10 @@ class Certificate:
     Attributes:
         smallest_weight: smallest constrained weight, must be >= 0.
         asymmetry: largest ||J v - J^T v|| / ||J v|| over points and random v.
-        smallest_ritz_value: smallest Ritz value of J over the points, an upper bound of its smallest eigenvalue, must be
-            >= modulus: one below disproves convexity.
+        smallest_ritz_value: smallest Ritz value of J over the points, an upper bound of its smallest eigenvalue, must
+            be >= modulus: one below disproves convexity.
         modulus: 2 alpha, the strong convexity of psi.
-        monotonicity: smallest <f(a) - f(b), a - b> / ||a - b||^2 over random pairs, must be >= modulus.
+        monotonicity: smallest `<f(a) - f(b), a - b> / ||a - b||^2` over random pairs, must be >= modulus.
         inversion_residual: largest relative residual of the inversion of the points (`lpn.prior.Inversion`).
         failures: one sentence for each requirement that was not met.
     """
@@ -108,7 +108,7 @@ def jacobian_asymmetry(model: LPN, x: Tensor, generator: torch.Generator) -> Ten
 
 @torch.no_grad()
 def monotonicity(model: LPN, a: Tensor, b: Tensor) -> Tensor:
-    """Return <f(a) - f(b), a - b> / ||a - b||^2 of each pair, (N,)."""
+    """Return `<f(a) - f(b), a - b> / ||a - b||^2` of each pair, (N,)."""
     difference = (a - b).flatten(1)
     return ((model(a) - model(b)).flatten(1) * difference).sum(1) / difference.square().sum(1)
 

@@ -188,7 +188,7 @@ def invert(
     max_iterations: int = 1000,
     start: Tensor | None = None,
 ) -> Inversion:
-    """Solve f(y) = x for a batch x (N, *input_shape), by  min_y psi(y) - <x, y>  (LPN paper, section 3.3).
+    """Solve f(y) = x for a batch x (N, *input_shape), by `min_y psi(y) - <x, y>` (LPN paper, section 3.3).
 
     Args:
         model: the LPN, in the dtype and on the device of x; float64 is advised, since psi is large.
@@ -216,7 +216,7 @@ def invert(
 
 @torch.no_grad()
 def regulariser(model: LPN, x: Tensor, y: Tensor) -> Tensor:
-    """Return R(x) = <x, y> - 1/2 ||x||^2 - psi(y) as (N,), where y = f^{-1}(x) is given (LPN paper, eq. 3.5).
+    """Return `R(x) = <x, y> - 1/2 ||x||^2 - psi(y)` as (N,), where y = f^{-1}(x) is given (LPN paper, eq. 3.5).
 
     R is the learned regulariser: minus the log of the learned prior, up to an additive constant. Only differences mean
     anything.

@@ -1,6 +1,6 @@
 """Prepare a data set: find or download its raw files, check them, and write train.npy, validation.npy and test.npy.
 
-Raw files come from your own copy in FOLDER (docs/configuration.md shows the layout), the mirrors or the official sources.
+Raw files come from your own copy in FOLDER (docs/data.md shows the layout), the mirrors or the official sources.
 set11 and mcmaster have no official download; photographs (scikit-image's) and phantoms (computed) need no files.
 
 examples:

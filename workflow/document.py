@@ -1,7 +1,7 @@
-"""Write the page of all settings (Markdown) and the JSON schema of configurations, from the classes of the settings.
+"""Write the page of all settings (Markdown), the JSON schema of configurations, and the page of published values.
 
 example:
-  python workflow/document.py docs     # docs/settings.md and docs/config.schema.json
+  python workflow/document.py docs     # docs/settings.md, docs/config.schema.json and docs/published.md
 """
 
 import inspect
@@ -13,10 +13,12 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import schema
+from configuration import ROOT, read_yaml
 
 from lpn.certificate import CertificateSettings
 from lpn.experiment import Method
 from lpn.files import write_text
+from lpn.published import Published, Quality
 from lpn.settings import Settings, component, describe, names
 from lpn.training.settings import Logging, Phase
 
@@ -25,6 +27,10 @@ HEADER = """# All settings
 `make docs-settings` generates this page from the classes that the program itself uses.
 [configuration.md](configuration.md) explains how a configuration works. Editors check a configuration while you write it if
 its first line is `# yaml-language-server: $schema=../docs/config.schema.json`."""
+PUBLISHED = """# Published values
+
+`make docs-settings` generates this page from `config/published.yaml`. The tables of a run show these values beside ours:
+those of figures in `published.csv`, all others in the table of the experiment. An image quality is the mean over images."""
 SECTIONS: dict[str, type[Settings]] = {
     "A run": schema.Config,
     "`models.<name>`": schema.Model,
@@ -67,6 +73,37 @@ def page() -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def published_page() -> str:
+    """Return the page of published values: those of figures, then a section for each problem."""
+    raw = read_yaml(ROOT / "config/published.yaml")
+    published = Published.model_validate(raw)
+    about = {"about": "about ", "exact": ""}
+    values = [[value.describes, f"{about[value.precision]}{value.published}", value.source] for value in published.values]
+    parts = [PUBLISHED, "## Values of figures", _table(["quantity", "published", "source"], values)]
+    for name, problem in raw["problems"].items():
+        operator = ", ".join(f"{key} {value}" for key, value in problem["operator"].items() if key != "name")
+        rows = [
+            [method, *_quality(quality), result.data, result.images, result.source]
+            for result in published.results
+            for method, quality in result.psnr_ssim.get(name, {}).items()
+        ]
+        parts += [f"## `{name}`", f"Operator `{problem['operator']['name']}`, {operator}; noise {problem['noise']}."]
+        parts.append(_table(["method", "PSNR (dB)", "SSIM", "data", "images", "source"], rows))
+    return "\n\n".join(parts) + "\n"
+
+
+def _quality(quality: Quality) -> list[str]:
+    """Return PSNR and SSIM, each with its standard deviation if that is published."""
+    pairs = [(quality.get("psnr_mean"), quality.get("psnr_std")), (quality.get("ssim_mean"), quality.get("ssim_std"))]
+    return ["" if mean is None else f"{mean}" if std is None else f"{mean} ± {std}" for mean, std in pairs]
+
+
+def _table(columns: list[str], rows: list[list[Any]]) -> str:
+    """Return a Markdown table."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+
+
 def file_schema() -> dict[str, Any]:
     """Return the JSON schema of a file: that of complete configurations, but parts may be inherited or in other files."""
     whole = _optional(schema.Config.model_json_schema())
@@ -95,8 +132,9 @@ def _optional(part: Any) -> Any:
 
 
 def write(folder: Path) -> None:
-    """Write both files into a folder."""
+    """Write all files into a folder."""
     write_text(folder / "settings.md", page())
+    write_text(folder / "published.md", published_page())
     write_text(folder / "config.schema.json", json.dumps(file_schema(), sort_keys=True) + "\n")
 
 

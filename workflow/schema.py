@@ -170,7 +170,7 @@ class Experiment(Scores):
 class Config(Settings):
     """A run."""
 
-    run: Name = Field(description="name of the run: results in results/<run>/, logs in logs/<run>/")
+    run: Name = Field(description="name of the run: results in `results/<run>/`, logs in `logs/<run>/`")
     label: str = Field(description="the scale in words, in every figure and table")
     make: list[str] = Field(
         description="what the run makes: names of curves, priors and experiments, or patterns such as deblur_*"

@@ -24,6 +24,7 @@ class FolderOfImages(DataSet):
 
     @property
     def channels(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """1 for grey images, 3 for colour."""
         return 1 if self.grey else 3
 
     def sizes(self, split: str) -> Sizes:

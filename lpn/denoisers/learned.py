@@ -42,8 +42,8 @@ class Relaxed(LPN):
 class ExactProx:
     """An LPN as the denoiser of a solver, which knows the exact value of its regulariser at every output.
 
-    Since z = f(v), f^{-1}(z) = v needs no inversion:  R(z) = <z, v> - 1/2 ||z||^2 - psi(v)  (LPN paper, eq. 3.5), and psi(v)
-    is a by-product of f(v). In float32 psi has a relative rounding error of about 1e-7.
+    Since z = f(v), f^{-1}(z) = v needs no inversion: `R(z) = <z, v> - 1/2 ||z||^2 - psi(v)` (LPN paper, eq. 3.5), and
+    psi(v) is a by-product of f(v). In float32 psi has a relative rounding error of about 1e-7.
 
     The model is an LPN of images of the shape of v, or of patches of them with the average "uniform". A strength below 1
     makes it weaker, see `Relaxed`, whose ValueError this raises.

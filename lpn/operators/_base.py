@@ -121,8 +121,8 @@ def build_operator(settings: OperatorSettings, input_shape: tuple[int, ...], see
     """Build an operator for images of shape (C, H, W); one from a file of the user's is tested on random numbers first.
 
     Raises ValueError if it does not fit the images. For an operator of the user's, also if it fails, if its results have
-    another shape or dtype than they should, or if its adjoint is wrong: <A x, y> = <x, A^T y> must hold to 1e-3 of
-    ||A x|| ||y|| in float32. Raises UserError if a file or a package is missing or damaged.
+    another shape or dtype than they should, or if its adjoint is wrong: `<A x, y> = <x, A^T y>` must hold to 1e-3
+    of ||A x|| ||y|| in float32. Raises UserError if a file or a package is missing or damaged.
     """
     try:
         settings.check(input_shape)

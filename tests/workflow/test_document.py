@@ -19,7 +19,7 @@ CONFIGURATIONS = [
 
 def test_documents_are_up_to_date(tmp_path: Path) -> None:
     document.write(tmp_path)
-    for name in ("settings.md", "config.schema.json"):
+    for name in ("settings.md", "config.schema.json", "published.md"):
         assert (tmp_path / name).read_text() == (ROOT / "docs" / name).read_text(), (
             f"run `make docs-settings`: docs/{name} is old"
         )
@@ -30,6 +30,19 @@ def test_the_page_explains_keys_and_components() -> None:
     assert "- noise: standard deviation of the noise (float, >= 0, needed)\n" in page
     assert "## `operator` of an experiment\n\n### `bayer`\n\nThe RGGB mosaic" in page
     assert "None (" not in page.replace("None (default", "")
+
+
+def test_the_page_shows_every_published_value() -> None:
+    page, published = document.published_page(), read_yaml(ROOT / "config/published.yaml")
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("|")]
+    for value in published["values"]:
+        about = "about " if value["precision"] == "about" else ""
+        assert [value["describes"].replace("|", r"\|"), f"{about}{value['published']}", value["source"]] in rows
+    methods = sum(len(of_problem) for result in published["results"] for of_problem in result["psnr_ssim"].values())
+    assert len(rows) == len(published["values"]) + methods + 2 * (1 + len(published["problems"]))
+    assert "| LPN | 38.03 |  | mayo | 128 | Fang et al. 2024, Table 2, as quoted in its public reviews |\n" in page
+    assert "| FBP | 20.233 ± 0.034 | 0.1763 ± 0.0138 | mayo | 128 | Zhang et al., Rethinking Gradient Step" in page
+    assert "## `deblur_1_0.02`\n\nOperator `blur`, sigma 1.0; noise 0.02.\n" in page
 
 
 @pytest.fixture(scope="module")
