@@ -79,7 +79,7 @@ def invert(model: LPN, images: Array, tolerance: float = 1e-6) -> tuple[Array, A
 def regulariser(model: LPN, images: Array, inverse: Array | None = None, tolerance: float = 1e-6) -> Array:
     """Return R at images x, float64 (N,), or () for a single one. It is minus the log of the learned prior up to a constant.
 
-    R(x) = <x, y> - 1/2 ||x||^2 - psi(y)  with y = f^{-1}(x)  (LPN paper, eq. 3.5). Only differences of R mean anything.
+    `R(x) = <x, y> - 1/2 ||x||^2 - psi(y)` with y = f^{-1}(x) (LPN paper, eq. 3.5). Only differences of R mean anything.
     `inverse` is y, if it is known: for x = prox(v) it is v. Else `invert` computes it, with its `tolerance` and its warning.
     """
     given = Batch(images, model)

@@ -18,7 +18,7 @@ class UserError(Exception):
 @contextmanager
 def on_stop_signals(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> Iterator[None]:
     """Let `handler` handle SIGTERM, SIGINT (Ctrl-C) and SIGHUP in the block; those that are ignored stay so (nohup)."""
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)]  # all but Windows
     before = {number: signal.signal(number, handler) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
     try:
         yield

@@ -190,12 +190,12 @@ def test_weights_that_are_no_plain_tensors(
         load_model(tmp_path / "model.pt", mnist_network.config)
 
 
-def safetensors(state: dict[str, torch.Tensor], dtype: str = "F32") -> bytes:
+def safetensors(state: dict[str, torch.Tensor]) -> bytes:
     """Return a state dict as a safetensors file, with a header as long as '<' is as a number."""
     header, data = {"__metadata__": {"format": "pt"}}, b""
     for name, value in state.items():
         content = value.contiguous().numpy().tobytes()
-        header[name] = {"dtype": dtype, "shape": [*value.shape], "data_offsets": [len(data), len(data) + len(content)]}  # type: ignore[dict-item]
+        header[name] = {"dtype": "F32", "shape": [*value.shape], "data_offsets": [len(data), len(data) + len(content)]}  # type: ignore[dict-item]
         data += content
     text = json.dumps(header)
     text += " " * ((ord("<") - len(text)) % 256)
@@ -208,10 +208,7 @@ def test_safetensors(tmp_path: Path, mnist_network: LPN) -> None:
     x = torch.rand(2, 1, 28, 28)
     assert torch.equal(load_model(path, mnist_network.config)(x), mnist_network(x))
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(UserError, match="is truncated or corrupt"):
-        read_checkpoint(path)
-    path.write_bytes(safetensors({"weight": torch.ones(2)}, "F8_E5M2"))
-    with pytest.raises(UserError, match="is truncated or corrupt"):
+    with pytest.raises(UserError, match="is no whole .safetensors file"):
         read_checkpoint(path)
 
 
@@ -231,7 +228,7 @@ def archive(**files: str) -> bytes:
         (b"\n<!DOCTYPE html><html>Google Drive can't scan this file", "is a web page, not a model.*in a browser"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a", "is a Git LFS pointer.*git lfs pull"),
         (b'{"message": "Not Found"}', "is JSON text"),
-        (gzip.compress(b"model"), "is packed by gzip"),
+        (gzip.compress(b"model", mtime=0), "is packed by gzip"),
         (b"\x89HDF\r\n\x1a\n", "is an HDF5 file"),
         (archive(**{"model.pt": "", "readme": ""}), r"is an archive that holds model\.pt, readme, not a checkpoint"),
         (archive(), "is an archive that holds nothing"),

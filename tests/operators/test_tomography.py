@@ -9,6 +9,7 @@ from conftest import golden_files
 from scipy.ndimage import gaussian_filter
 from skimage.transform import radon
 
+from lpn.errors import UserError
 from lpn.experiment import Method, Scores, reconstruct
 from lpn.measurements import Measurement
 from lpn.operators import LinearOperator
