@@ -347,6 +347,7 @@ def test_a_source_replaces_the_settings_of_a_training(checker: Checker) -> None:
         "data": "mnist",
         "sigma": 0.1,
         "source": str(checker.folder / "model.pt"),
+        "sha256": None,
     }
     assert complete["config"]["models"]["dncnn"]["source"] == "https://example.org/d.pt"
     assert str(checker.folder / "model.pt") in complete["files"]

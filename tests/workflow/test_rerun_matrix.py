@@ -228,15 +228,21 @@ EDITS = {
 @pytest.mark.parametrize("name", EDITS)
 def test_exactly_the_dependent_jobs_rerun(finished: Project, name: str) -> None:
     edit, expected = EDITS[name]
-    files = [path for part in ("lpn", "scripts", "workflow", "config") for path in (finished.folder / part).rglob("*.*")]
-    originals = {path: path.read_bytes() for path in files if path.is_file()}
+
+    def sources() -> list[Path]:
+        found = [path for part in ("lpn", "scripts", "workflow", "config") for path in (finished.folder / part).rglob("*.*")]
+        return [path for path in found if path.is_file() and "__pycache__" not in path.parts]
+
+    originals = {path: path.read_bytes() for path in sources()}
     try:
         edit(finished.folder)
         assert finished.planned() == expected | ({PROVENANCE} if expected else set())
     finally:
-        for path, content in originals.items():
-            if path.read_bytes() != content:
-                path.write_bytes(content)
+        for path in sources():
+            if path not in originals:
+                path.unlink()
+            elif path.read_bytes() != originals[path]:
+                path.write_bytes(originals[path])
 
 
 def test_other_metrics_redraw_the_figure_that_prints_them(finished: Project) -> None:
