@@ -15,7 +15,6 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, ClassVar
@@ -177,9 +176,7 @@ def blame(settings: Component, error: Exception) -> str:
 
 def _resolved(path: str) -> str:
     """Return a path from the folder of the file it was read from, with ~ and variables replaced; else ValueError."""
-    text = os.path.expandvars(path)
-    with suppress(RuntimeError):
-        text = str(Path(text).expanduser())
+    text = str(Path(os.path.expanduser(os.path.expandvars(path))))  # noqa: PTH111 - pathlib's needs a home
     if unknown := re.search(r"^~\w*|\$\{?\w+\}?", text):
         raise ValueError(f"{unknown[0]} in the path {path} is unknown: set the variable, or write the whole path")
     if isinstance(path, Located) and not Path(text).is_absolute():
