@@ -12,6 +12,7 @@ import pickle
 import re
 import warnings
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,12 @@ def write_checkpoint(path: str | Path, checkpoint: dict[str, Any]) -> None:
         temporary.write_bytes(buffer.getbuffer())
 
 
+def _same_prefix(names: Iterable[str]) -> bool:
+    """Return whether all names begin with the same word and a dot."""
+    first = {name.partition(".")[:2] for name in names}
+    return len(first) == 1 and first.pop()[1] == "."
+
+
 def load_state(model: Network, state: dict[str, torch.Tensor], source: str | Path) -> None:
     """Load a state dict into `model`, also if wrappers such as DataParallel put one name before all: "module.lin.0.weight".
 
@@ -157,7 +164,7 @@ def load_state(model: Network, state: dict[str, torch.Tensor], source: str | Pat
     """
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     bare = state
-    while bare.keys() != expected.keys() and len({name.partition(".")[:2] for name in bare}) == 1:
+    while bare.keys() != expected.keys() and _same_prefix(bare):
         bare = {name.partition(".")[2]: value for name, value in bare.items()}
     state = bare if bare.keys() == expected.keys() else state
     found = {name: tuple(value.shape) for name, value in state.items()}
