@@ -11,7 +11,7 @@ from torch import Tensor
 from lpn.errors import UserError
 from lpn.files import atomic_path
 from lpn.networks import Network
-from lpn.optional import optional
+from lpn.packages import load_package
 
 
 def is_safetensors(path: str | Path) -> bool:
@@ -47,9 +47,9 @@ def read_safetensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str
 def export_onnx(model: Network, path: str | Path, shape: tuple[int, ...]) -> None:
     """Write f as an ONNX graph, atomically: input "x" and output "f" are float32 of this shape, (N, C, H, W) or (N, 1).
 
-    Raises ValueError if the extra `onnx` is not installed, and as the network does if the shape does not fit.
+    Raises UserError if the extra `onnx` is not installed, and ValueError as the network does if the shape does not fit.
     """
-    optional("onnxscript", "the format ONNX needs the packages onnx and onnxscript", extra="onnx")
+    load_package("onnxscript", "the format ONNX", "pip install --editable '.[onnx]'")
     x = torch.zeros(shape, device=next(model.parameters()).device)
     with torch.no_grad():
         model(x)  # says what does not fit

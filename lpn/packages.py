@@ -1,4 +1,4 @@
-"""Packages that a component needs and that may not be installed: see `Component.requires`."""
+"""Packages that may not be installed, such as those that components need: see `Component.requires`."""
 
 import importlib
 from importlib.util import find_spec
@@ -15,11 +15,13 @@ def missing(settings: Settings) -> dict[str, str]:
 
 
 def load(component: type[Component]) -> list[ModuleType]:
-    """Return the packages that a component needs. Raises UserError, with the remedy, for one that is missing or damaged."""
-    packages = []
-    for name, how in component.requires.items():
-        try:
-            packages.append(importlib.import_module(name))
-        except ImportError as error:
-            raise UserError(f"{component.__name__} needs the package {name} ({error}). Install it: {how}.") from error
-    return packages
+    """Return the packages that a component needs, as `load_package` does."""
+    return [load_package(name, component.__name__, how) for name, how in component.requires.items()]
+
+
+def load_package(name: str, who: str, how: str) -> ModuleType:
+    """Return a package that `who` needs. Raises UserError, with the remedy `how`, if it is missing or damaged."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise UserError(f"{who} needs the package {name} ({error}). Install it: {how}.") from error

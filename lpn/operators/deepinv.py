@@ -1,13 +1,14 @@
 """The linear operators of the package deepinv (https://deepinv.org), an optional extra."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
+from lpn._deepinv import REQUIRES, deepinv_class, make_deepinv
 from lpn.operators._base import LinearOperator, OperatorSettings, operator_fault
-from lpn.optional import deepinv, deepinv_class, make_deepinv
+from lpn.packages import load, missing
 
 
 class DeepinvOperator(LinearOperator):
@@ -25,7 +26,8 @@ class DeepinvOperator(LinearOperator):
 
     def __init__(self, physics: Any, input_shape: tuple[int, ...]) -> None:
         name = f"deepinv's {type(physics).__name__}"
-        if not isinstance(physics, deepinv().physics.LinearPhysics):
+        (deepinv,) = load(DeepinvSettings)
+        if not isinstance(physics, deepinv.physics.LinearPhysics):
             raise ValueError(f"{name} is not linear: take a subclass of deepinv.physics.LinearPhysics")
         self.physics = physics
         try:
@@ -62,17 +64,20 @@ class DeepinvSettings(OperatorSettings):
     adjoint is tested on random numbers. Install the package by: pip install --editable '.[deepinv]'.
     """
 
+    requires: ClassVar[dict[str, str]] = REQUIRES
     physics: str = Field(description="name of the class, e.g. Inpainting")
     arguments: dict[str, Any] = Field(
         default={}, description="its arguments; lists of lists become tensors, other lists tuples"
     )
 
     def check(self, input_shape: tuple[int, ...]) -> None:
-        self._class()
+        if not missing(self):
+            self._class()
 
     def build(self, input_shape: tuple[int, ...], seed: int) -> DeepinvOperator:
         physics = make_deepinv(self._class(), self.arguments, seed, img_size=tuple(input_shape))
         return DeepinvOperator(physics, input_shape)
 
     def _class(self) -> type:
-        return deepinv_class("physics", self.physics, deepinv().physics.LinearPhysics, self.arguments)
+        (deepinv,) = load(DeepinvSettings)
+        return deepinv_class(deepinv, "physics", self.physics, "LinearPhysics", self.arguments)

@@ -9,6 +9,8 @@ from deepinv import models
 
 from denoisers.conftest import chosen, draw
 from lpn.denoisers import as_prox
+from lpn.errors import UserError
+from lpn.packages import missing
 
 IMAGES = draw(2, 3, 16, 12).float()
 
@@ -42,5 +44,7 @@ def test_other_classes_are_refused(values: dict[str, Any], sentence: str) -> Non
 def test_a_missing_package_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     denoiser = chosen(name="deepinv", model="TVDenoiser", sigma=0.1)
     monkeypatch.setitem(sys.modules, "deepinv", None)
-    with pytest.raises(ValueError, match=r"needs the package deepinv: pip install --editable '.\[deepinv\]'"):
-        denoiser.check((3, 16, 12))
+    denoiser.check((3, 16, 12))  # `missing` names it first
+    assert missing(denoiser) == {"deepinv": "pip install --editable '.[deepinv]'"}
+    with pytest.raises(UserError, match=r"needs the package deepinv .* Install it: pip install --editable '.\[deepinv\]'"):
+        denoiser(torch.zeros(1, 3, 16, 12))

@@ -9,8 +9,10 @@ import torch
 from deepinv import physics
 from torch import Tensor
 
+from lpn.errors import UserError
 from lpn.operators import OperatorSettings
 from lpn.operators.deepinv import DeepinvOperator
+from lpn.packages import missing
 from operators.conftest import build, dense, draw, settings
 
 SHAPE = (3, 8, 10)
@@ -116,5 +118,7 @@ def test_a_missing_package_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPa
     chosen = settings("deepinv", physics="Inpainting")
     monkeypatch.setitem(sys.modules, "deepinv", None)
     assert isinstance(chosen, OperatorSettings)
-    with pytest.raises(ValueError, match=r"needs the package deepinv: pip install --editable '.\[deepinv\]'"):
-        chosen.check(SHAPE)
+    chosen.check(SHAPE)  # `missing` names it first
+    assert missing(chosen) == {"deepinv": "pip install --editable '.[deepinv]'"}
+    with pytest.raises(UserError, match=r"needs the package deepinv .* Install it: pip install --editable '.\[deepinv\]'"):
+        chosen.build(SHAPE, 0)

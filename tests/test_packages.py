@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from lpn.optional import optional
+from lpn.errors import UserError
+from lpn.packages import load_package
 
 
 @pytest.mark.parametrize("module", ["lpn.adapters.deepinv", "lpn.adapters.odl"])
@@ -19,5 +20,5 @@ def test_adapters_name_the_package_that_they_need(module: str, monkeypatch: pyte
 
 
 def test_a_missing_package_is_refused_with_the_command() -> None:
-    with pytest.raises(ValueError, match=r"^this needs the package nothing: pip install --editable '.\[nothing\]'$"):
-        optional("nothing", "this needs the package nothing")
+    with pytest.raises(UserError, match=r"^x needs the package nothing \(No .*\). Install it: pip install nothing\.$"):
+        load_package("nothing", "x", "pip install nothing")

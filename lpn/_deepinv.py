@@ -1,8 +1,8 @@
-"""Optional packages, and the parts of deepinv that settings name."""
+"""What operators and denoisers of the package deepinv share: its classes, by name and arguments."""
 
-import importlib
 import inspect
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -10,33 +10,20 @@ import torch
 from lpn.seeds import stream_seed, torch_generator
 from lpn.settings import did_you_mean
 
-
-def optional(package: str, need: str, extra: str | None = None) -> Any:
-    """Return an optional package, of the extra of its own name by default.
-
-    Raises ValueError with `need`, who needs it, and the command that installs it.
-    """
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise ValueError(f"{need}: pip install --editable '.[{extra or package}]'") from error
+REQUIRES = {"deepinv": "pip install --editable '.[deepinv]'"}
 
 
-def deepinv() -> Any:
-    """Return the package deepinv. Raises ValueError if it is not installed."""
-    return optional("deepinv", "this needs the package deepinv")
-
-
-def deepinv_class(kind: str, name: str, base: type, arguments: Mapping[str, Any]) -> type:
-    """Return a class of deepinv.physics or deepinv.models, a `kind`, by its name.
+def deepinv_class(package: ModuleType, kind: str, name: str, base: str, arguments: Mapping[str, Any]) -> type:
+    """Return a class of deepinv.physics or deepinv.models, a `kind` of the package, by its name.
 
     Raises ValueError if there is none, if it is not of the class `base`, or if it has no argument of one of the names.
     """
-    module = getattr(deepinv(), kind)
-    known = [key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, base)]
+    module = getattr(package, kind)
+    wanted: type = getattr(module, base)
+    known = [key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, wanted)]
     if name not in known:
         if isinstance(getattr(module, name, None), type):
-            raise ValueError(f"deepinv.{kind}.{name} is no {base.__name__}; take one that is")
+            raise ValueError(f"deepinv.{kind}.{name} is no {base}; take one that is")
         raise ValueError(f"deepinv.{kind} has no class '{name}'; {did_you_mean(name, known)}")
     found: type = getattr(module, name)
     names = [key for part in found.__mro__ for key in inspect.signature(part.__init__).parameters if key != "self"]
