@@ -57,7 +57,7 @@ def complete(paths: list[Path], overrides: Mapping[str, Any]) -> dict[str, Any]:
     named |= {file for name in run["experiments"] for file in files(config.experiments[name])}
     named |= {file for dataset in data.values() for file in files(dataset)}
     facts = {
-        "lpns": [name for name in run["models"] if config.models[name].network.is_lpn],
+        "lpns": [name for name in run["models"] if config.models[name].network.role == "lpn"],
         "drawn": [name for name, dataset in data.items() if not dataset.prepared],
         "same_everywhere": [name for name, dataset in data.items() if dataset.same_everywhere],
         "rows": {

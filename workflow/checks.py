@@ -132,7 +132,7 @@ def _check_network(network: NetworkSettings, data: DataSet, name: str) -> None:
     shape = network.input_shape
     if (shape[:1] != (data.channels,) or len(shape) != 3) if data.prepared else shape != data.sample_shape:
         raise ValueError(f"the network '{network.name}' takes inputs of shape {shape}, but the data '{name}' have others")
-    if network.is_lpn and data.prepared:
+    if network.role == "lpn" and data.prepared:
         if data.sizes("test") == []:
             raise ValueError(f"the data '{name}' have no test images, at which a learned proximal network is certified")
         for height, width, _ in data.sizes("test") or []:
@@ -147,7 +147,7 @@ def _evaluation_faults(config: Config, section: str, name: str) -> Iterator[str]
     evaluation, key = getattr(config, section)[name], f"{section}.{name}"
     for model in evaluation.models:
         network = config.models[known(model, config.models, key)].network
-        if not network.is_lpn or (len(network.input_shape) == 1) != (section == "curves"):
+        if network.role != "lpn" or (len(network.input_shape) == 1) != (section == "curves"):
             what = "numbers" if section == "curves" else "images"
             yield f"key '{key}' names the model '{model}', but needs learned proximal networks of {what}."
         elif section == "priors":

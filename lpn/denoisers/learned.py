@@ -96,7 +96,7 @@ class Learned(Denoiser):
 
     def check_network(self, network: NetworkSettings, shape: tuple[int, ...]) -> None:
         """Raise ValueError if the network can't denoise images of shape (C, H, W) with these settings."""
-        takes, is_lpn = network.input_shape, network.is_lpn
+        takes, is_lpn = network.input_shape, network.role == "lpn"
         if len(takes) != len(shape) or takes[0] != shape[0]:
             known = ", ".join("any" if side is None else str(side) for side in takes)
             raise ValueError(f"the network takes inputs of shape ({known}); the images have {shape}")

@@ -1,6 +1,6 @@
 """What all networks share."""
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import TypeAdapter
@@ -8,9 +8,13 @@ from torch import Tensor, nn
 
 from lpn.settings import Choice, Component, blame
 
+# what a network is: a map of noisy to clean samples without constraints, one that is exactly a proximal operator (an `LPN`),
+# or a `Regulariser`, which may be convex by its weights
+Role = Literal["denoiser", "lpn", "regulariser", "convex regulariser"]
+
 
 class Network(nn.Module):
-    """A map of noisy to clean samples that training fits; what LPNs and unconstrained denoisers share.
+    """A network that training fits: what denoisers, LPNs and regularisers share.
 
     Args:
         config: the settings that make this network again, see `build_network`.
@@ -22,8 +26,19 @@ class Network(nn.Module):
         super().__init__()
         self.config, self.input_shape = config, input_shape
 
+    def constrained_weights(self) -> list[Tensor]:
+        """Return the weights that must be >= 0, for psi of an LPN or a convex regulariser to be convex; none in others."""
+        return []
+
+    @torch.no_grad()
     def project(self) -> None:
-        """Restore the constraints on the weights, if there are any, after a step of the optimiser."""
+        """Project the constrained weights onto >= 0, after a step of the optimiser."""
+        if weights := self.constrained_weights():
+            torch._foreach_clamp_min_(weights, 0.0)  # pyright: ignore[reportPrivateImportUsage]
+
+    def decayed_weights(self) -> list[nn.Parameter]:
+        """Return the parameters that weight decay applies to, where a training has it: all."""
+        return list(self.parameters())
 
 
 class LPN(Network):
@@ -52,27 +67,37 @@ class LPN(Network):
         """Return psi(x) as (N,), for (N, *input_shape)."""
         return self.prox_and_potential(x)[1]
 
-    def constrained_weights(self) -> list[Tensor]:
-        """Return the weights that must be >= 0 for psi to be convex."""
-        raise NotImplementedError
 
-    @torch.no_grad()
-    def project(self) -> None:
-        """Project the constrained weights onto >= 0."""
-        torch._foreach_clamp_min_(self.constrained_weights(), 0.0)  # pyright: ignore[reportPrivateImportUsage]
+class Regulariser(Network):
+    """A learned regulariser R, small for clean images and large for others.
+
+    Its `forward` returns R(x), (N,), for images x (N, C, H, W), and raises ValueError if their shape does not fit.
+    """
+
+    def penalised(self, x: Tensor) -> Tensor:
+        """Return the part of R(x), (N,), whose gradient training holds close to the norm 1: all of it."""
+        return self(x)
+
+    def value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return R(x), (N,), and its gradient, (N, C, H, W), for (N, C, H, W); no graph is kept."""
+        with torch.enable_grad():
+            x = x.detach().requires_grad_(True)
+            value = self(x)
+            (gradient,) = torch.autograd.grad(value.sum(), x)
+        return value.detach(), gradient
 
 
 class NetworkSettings(Component):
     """Settings of a network, which `build` makes.
 
     Attributes:
-        is_lpn: whether it is a learned proximal network, an `LPN`.
+        role: what it is; networks of the roles "lpn" and "convex regulariser" have certificates.
         multiple: the sides of images must be multiples of this.
         compiles: whether `torch.compile` can compile it.
     """
 
     kind: ClassVar[str] = "network"
-    is_lpn: ClassVar[bool] = False
+    role: ClassVar[Role] = "denoiser"
     multiple: ClassVar[int] = 1
     compiles: ClassVar[bool] = True
 
