@@ -104,7 +104,7 @@ def certify(model: LPN, images: Array, **settings: Any) -> Certificate:
     x = Batch(images, model).x
     side = model.input_shape[-1]
     points = centre(x, side) if x.dim() == 4 and side else x
-    return _certify(model, points, **chosen.model_dump(exclude={"points"}))
+    return _certify(model, points, **chosen.model_dump(exclude={"points", "side"}))
 
 
 def make_operator(settings: Mapping[str, Any] | str, shape: tuple[int, ...], seed: int = 0) -> LinearOperator:

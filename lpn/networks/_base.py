@@ -91,7 +91,7 @@ class NetworkSettings(Component):
     """Settings of a network, which `build` makes.
 
     Attributes:
-        role: what it is; networks of the roles "lpn" and "convex regulariser" have certificates.
+        role: what it is.
         multiple: the sides of images must be multiples of this.
         compiles: whether `torch.compile` can compile it.
     """
@@ -102,9 +102,24 @@ class NetworkSettings(Component):
     compiles: ClassVar[bool] = True
 
     @property
+    def certified(self) -> bool:
+        """Whether a certificate says what it is: a proximal operator, or a convex function."""
+        return self.role in ("lpn", "convex regulariser")
+
+    @property
     def input_shape(self) -> tuple[int | None, ...]:
         """Shape of one sample, (C, H, W) with None for sides of any size, or (1,) for scalars."""
         raise NotImplementedError
+
+    def check_images(self, shape: tuple[int, ...]) -> None:
+        """Raise ValueError if images of shape (C, H, W) have other channels, or sides that are no multiples."""
+        takes = self.input_shape
+        if len(takes) != len(shape) or takes[0] != shape[0]:
+            known = ", ".join("any" if side is None else str(side) for side in takes)
+            raise ValueError(f"the network takes inputs of shape ({known}); the images have {shape}")
+        if any(side % self.multiple for side in shape[1:]):
+            raise ValueError(f"the network {self.name} needs sides that are multiples of {self.multiple}, and the images "
+                             f"are {shape[1]}x{shape[2]}")  # fmt: skip
 
     def build(self) -> Network:
         """Return the network with initial weights, drawn from PyTorch's global generator."""

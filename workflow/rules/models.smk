@@ -88,7 +88,7 @@ rule certify:
         code=lambda wildcards: PLAN.code("certify", model=wildcards.model),
         data=lambda wildcards, input: data_option(input.data),
     message:
-        "Certifying that {wildcards.model} is a proximal operator"
+        "Certifying {wildcards.model}"
     shell:
         f"{LAUNCH}certify.py "
         "--spec {params.spec:q} "
