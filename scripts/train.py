@@ -11,6 +11,7 @@ examples:
 """
 
 import argparse
+import time
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ def lead(trainer: Trainer, checkpoints: Checkpoints, spec: TrainSpec, logging: L
         for name in record.keys() - {"step", "loss_name"}:
             board.add_scalar(name, record[name], record["step"])
 
+    started = time.monotonic()
     with board, bar:
         train(
             trainer,
@@ -56,6 +58,8 @@ def lead(trainer: Trainer, checkpoints: Checkpoints, spec: TrainSpec, logging: L
             save_seconds=args.save_seconds,
             on_record=show,
         )
+    elapsed = time.monotonic() - started
+    print(f"steps waited for their batches {trainer.waited:.1f} s of {elapsed:.1f} s", flush=True)
 
 
 def main() -> None:

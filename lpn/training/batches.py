@@ -1,6 +1,8 @@
-"""Batches of training images, each a pure function of the step."""
+"""Batches of training images, each a pure function of the step, so that a thread may make them ahead of time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -11,6 +13,8 @@ from lpn.augmentations.crops import Crops
 from lpn.images import to_tensor
 from lpn.seeds import numpy_generator, torch_generator
 from lpn.training.shard import WHOLE, Shard
+
+T = TypeVar("T")
 
 
 def image_batches(
@@ -68,3 +72,41 @@ def image_batches(
         return patches
 
     return batch
+
+
+def noisy_batches(
+    clean: Callable[[int], Tensor], sigma: float, seed: int, *, clip: bool = False, shard: Shard = WHOLE
+) -> Callable[[int], tuple[Tensor, Tensor]]:
+    """Return step -> (clean, noisy): clean samples (N, ...), and these with noise  sigma N(0, I).
+
+    Args:
+        clean: step -> the samples of `shard`.
+        sigma: standard deviation of the noise.
+        seed: of the noise.
+        clip: whether noisy samples are clipped to [0, 1].
+    """
+
+    def batch(step: int) -> tuple[Tensor, Tensor]:
+        samples = clean(step)
+        size, generator = len(samples) * shard.count, torch_generator(seed, "noise", step)
+        noise = torch.randn(size, *samples.shape[1:], generator=generator, dtype=samples.dtype)
+        noisy = torch.add(samples, noise[shard.of(size)], alpha=sigma)
+        return samples, noisy.clamp_(0, 1) if clip else noisy
+
+    return batch
+
+
+def prefetch(make: Callable[[int], T], steps: Iterable[int]) -> Iterator[T]:
+    """Yield `make(step)` of each step; a thread makes the next one while the caller works with the last one.
+
+    A step that repeats the one before has the same batch. What `make` raises is raised where its batch is asked for. Close
+    the generator to end the thread, which finishes what it makes.
+    """
+    with ThreadPoolExecutor(1, "batches") as thread:
+        last: tuple[int, Future[T]] | None = None
+        for step in steps:
+            ready, last = last, last if last and last[0] == step else (step, thread.submit(make, step))
+            if ready:
+                yield ready[1].result()
+        if last:
+            yield last[1].result()

@@ -21,7 +21,7 @@ from lpn.images import load_images
 from lpn.networks import Network, build_network
 from lpn.seeds import stream_seed
 from lpn.settings import Choice, Component, files, parts
-from lpn.training.batches import image_batches
+from lpn.training.batches import image_batches, noisy_batches
 from lpn.training.schedule import make_schedule
 from lpn.training.settings import TrainingSettings
 from lpn.training.shard import Shard
@@ -70,11 +70,8 @@ def make_trainer(
         model.load_state_dict(load_model(init, spec.network).state_dict())
     return Trainer(
         model.to(device),
-        make_batches(spec, data, shard),
+        noisy_batches(make_batches(spec, data, shard), spec.sigma, spec.seed, clip=spec.clip_noisy, shard=shard),
         make_schedule(spec.phases, math.prod(spec.sample_shape)),
-        sigma=spec.sigma,
-        seed=spec.seed,
-        clip=spec.clip_noisy,
         weight_decay=spec.weight_decay,
         bf16=spec.precision == "bf16" and use_bf16(device),
         compile=spec.compile,

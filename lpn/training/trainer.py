@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from torch.nn.parallel import DistributedDataParallel
 from lpn.checkpoints import load_state
 from lpn.errors import UserError, on_stop_signals
 from lpn.networks import Network
-from lpn.seeds import torch_generator
+from lpn.training.batches import prefetch
 from lpn.training.schedule import Stage, stage_at
 from lpn.training.shard import WHOLE, Shard
+
+Batch = tuple[Tensor, Tensor]
 
 
 class DivergenceError(ArithmeticError):
@@ -27,32 +30,30 @@ class Interrupted(SystemExit):
 
 
 class Trainer:
-    """Trains a network: clean batch, noisy = clean + sigma N(0, I), loss of f(noisy) - clean, Adam, projection.
+    """Trains a network: loss of f(noisy) - clean, Adam, projection.
 
     Args:
         model: the network, on its device.
-        batches: step -> clean batch (N, *input_shape), or this process's shard of it, on the CPU.
+        batches: step -> (clean, noisy), each (N, *input_shape), or this process's shard of them, on the CPU; called by a
+            thread ahead of time.
         stages: the schedule, from `make_schedule`.
-        sigma: standard deviation of the noise.
-        seed: seed of the noise stream.
-        clip: whether noisy samples are clipped to [0, 1].
         weight_decay: weight of  1/2 ||weights||^2  in the loss.
         bf16: compute f in bfloat16 autocast; weights, losses and optimiser stay in float32.
         compile: pass the network through `torch.compile`.
         first_step: steps that the model took before this training; random streams go on from there.
         shard: this process's shard of every batch. The processes hold the same weights and take the same steps; any number
             of processes goes on from the state of any other number.
+
+    Attributes:
+        waited: seconds that steps waited for their batches.
     """
 
     def __init__(
         self,
         model: Network,
-        batches: Callable[[int], Tensor],
+        batches: Callable[[int], Batch],
         stages: list[Stage],
         *,
-        sigma: float,
-        seed: int,
-        clip: bool = False,
         weight_decay: float = 0.0,
         bf16: bool = False,
         compile: bool = False,
@@ -65,10 +66,10 @@ class Trainer:
         if shard.count > 1:
             assert isinstance(self.f, torch.nn.Module)
             self.f = DistributedDataParallel(self.f, static_graph=True)  # static: f does not depend on the last bias of psi
-        self.batches, self.stages, self.sigma, self.seed, self.clip, self.bf16 = batches, stages, sigma, seed, clip, bf16
+        self.batches, self.stages, self.bf16 = batches, stages, bf16
         self.device = next(model.parameters()).device
         self.optimizer = torch.optim.Adam(model.parameters(), weight_decay=weight_decay, fused=True)
-        self.step_count = 0
+        self.step_count, self.waited = 0, 0.0
         self.losses: list[Tensor] = []  # since the last record
         self.records: list[dict[str, Any]] = []
 
@@ -77,18 +78,19 @@ class Trainer:
         """Number of steps of the whole schedule."""
         return self.stages[-1].stop
 
-    def step(self) -> Tensor:
-        """Take one step and return its loss over the whole batch, a scalar tensor that is not waited for."""
+    def batch(self, step: int) -> Batch:
+        """Return the batch of a step."""
+        return self.batches(self.first_step + step)
+
+    def step(self, batch: Batch | None = None) -> Tensor:
+        """Take one step and return its loss over the whole batch, a scalar tensor that is not waited for.
+
+        `batch` is that of the step, if it is already made.
+        """
         stage = stage_at(self.stages, self.step_count)
         for group in self.optimizer.param_groups:
             group["lr"] = stage.lr_at(self.step_count)
-        clean = self.batches(self.first_step + self.step_count)
-        generator = torch_generator(self.seed, "noise", self.first_step + self.step_count)
-        size = len(clean) * self.shard.count
-        noise = torch.randn(size, *clean.shape[1:], generator=generator, dtype=clean.dtype)
-        noisy = torch.add(clean, noise[self.shard.of(size)], alpha=self.sigma)
-        noisy = noisy.clamp_(0, 1) if self.clip else noisy
-        clean, noisy = clean.to(self.device), noisy.to(self.device)  # last, while a GPU still computes the step before
+        clean, noisy = (part.to(self.device) for part in batch or self.batch(self.step_count))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             output = self.f(noisy)
         if output.shape != clean.shape:
@@ -176,9 +178,14 @@ def train(
     ends = {stage.stop for stage in trainer.stages}
     saved = time.monotonic()
     received: list[int] = []
-    with on_stop_signals(signal.SIG_IGN if trainer.shard.rank else lambda number, frame: received.append(number)):
+    handler = signal.SIG_IGN if trainer.shard.rank else lambda number, frame: received.append(number)
+    steps = range(trainer.step_count, trainer.total_steps)
+    with on_stop_signals(handler), closing(prefetch(trainer.batch, steps)) as batches:
         while trainer.step_count < trainer.total_steps:
-            trainer.losses.append(trainer.step())
+            asked = time.monotonic()
+            batch = next(batches)
+            trainer.waited += time.monotonic() - asked
+            trainer.losses.append(trainer.step(batch))
             step, last = trainer.step_count, trainer.step_count == trainer.total_steps
             validates = validate is not None and (last or step % validate_every == 0)
             if validates or step in ends or step % log_every == 0:
