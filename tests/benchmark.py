@@ -74,7 +74,9 @@ class PlainTrainer(Trainer):
 
     def step(self, batch: Batch | None = None) -> Tensor:
         """Take one step and wait for its loss."""
-        clean, noisy = batch or self.batch(self.step_count)
+        batch = batch or self.batches(self.step_count)
+        assert isinstance(batch, tuple)
+        clean, noisy = batch
         loss = self.stages[0].loss(self.f(noisy) - clean)
         self.optimizer.zero_grad()
         loss.backward()

@@ -119,7 +119,9 @@ def _model_faults(config: Config, name: str) -> Iterator[str]:
         chain = [name, *_ancestors(config, name)]
         if getattr(config.models.get(chain[-1]), "init", None) == name:
             yield f"key '{key}.init': the models {' -> '.join([*chain, name])} form a cycle."
-        elif model.init and config.models[known(model.init, config.models, f"{key}.init")].network != model.network:
+        elif model.init and not model.network.starts_from(
+            config.models[known(model.init, config.models, f"{key}.init")].network
+        ):
             yield f"key '{key}.network' differs from that of '{model.init}', which training starts from."
         if data.prepared and data.sizes("train") == []:
             raise ValueError(f"the data '{model.data}' have no training images")

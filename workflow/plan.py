@@ -62,6 +62,27 @@ class Plan:
         """Return the arrays that a model is trained and certified on; none where samples are drawn."""
         return self.data_files(self.models[model]["data"])
 
+    def pairs_settings(self, model: str) -> dict[str, Any] | None:
+        """Return how the images of a regulariser's training are measured, but for their noise; None for other models."""
+        pairs = self.models[model].get("pairs")
+        return pairs and {key: pairs[key] for key in ("operator", "seed")}
+
+    def pairs_name(self, model: str) -> str | None:
+        """Return the name of the pairs that a model is trained on, which other data or another operator change."""
+        if not (settings := self.pairs_settings(model)):
+            return None
+        return self.layout.prepared_name(self.prepared_name(self.models[model]["data"]), settings)
+
+    @property
+    def pairs(self) -> dict[str, str]:
+        """The pairs to be prepared, by their names: a model that is trained on them."""
+        return {name: model for model in self.trained if (name := self.pairs_name(model))}
+
+    def model_pairs(self, model: str) -> list[Path]:
+        """Return the files of the pairs that a model is trained on; none for denoisers."""
+        name = self.pairs_name(model)
+        return self.layout.pairs(name) if name else []
+
     def dataset_settings(self, data: str) -> Settings:
         """Return the settings of a job that prepares a data set."""
         return {"dataset": self.config["data"][data]}
@@ -214,4 +235,9 @@ def option(name: str, paths: list[Path]) -> str:
 
 def data_option(files: list[Path]) -> str:
     """Return the option that names the folder of a prepared data set, or nothing where samples are drawn."""
-    return option("data", [Path(file).parent for file in files])
+    return folder_option("data", files)
+
+
+def folder_option(name: str, files: list[Path]) -> str:
+    """Return a quoted command line option with the folder of files, or nothing for no files."""
+    return option(name, [Path(file).parent for file in files])

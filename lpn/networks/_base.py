@@ -1,12 +1,16 @@
 """What all networks share."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from lpn.settings import Choice, Component, blame
+
+if TYPE_CHECKING:
+    from lpn.operators import LinearOperator
 
 # what a network is: a map of noisy to clean samples without constraints, one that is exactly a proximal operator (an `LPN`),
 # or a `Regulariser`, which may be convex by its weights
@@ -78,6 +82,21 @@ class Regulariser(Network):
         """Return the part of R(x), (N,), whose gradient training holds close to the norm 1: all of it."""
         return self(x)
 
+    def critic_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters of R: all, unless the network has a generator beside it."""
+        return list(self.parameters())
+
+    def generator_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters of the generator: none, unless the network has one."""
+        return []
+
+    def unrolled(self, operator: "LinearOperator", y: Tensor, start: Tensor) -> Iterator[Tensor]:
+        """Yield the images (N, C, H, W) of each step of the generator, from measurements y and an image for each.
+
+        Only networks whose settings say `has_generator` have this.
+        """
+        raise NotImplementedError
+
     def value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return R(x), (N,), and its gradient, (N, C, H, W), for (N, C, H, W); no graph is kept."""
         with torch.enable_grad():
@@ -94,12 +113,23 @@ class NetworkSettings(Component):
         role: what it is.
         multiple: the sides of images must be multiples of this.
         compiles: whether `torch.compile` can compile it.
+        has_generator: whether it is a regulariser with a generator of reconstructions, see `lpn.networks.uar`.
     """
 
     kind: ClassVar[str] = "network"
     role: ClassVar[Role] = "denoiser"
     multiple: ClassVar[int] = 1
     compiles: ClassVar[bool] = True
+    has_generator: ClassVar[bool] = False
+
+    @property
+    def is_regulariser(self) -> bool:
+        """Whether it is a `Regulariser`, which is trained on pairs, and no denoiser."""
+        return self.role in ("regulariser", "convex regulariser")
+
+    def starts_from(self, other: "NetworkSettings") -> bool:
+        """Return whether training may start from the weights of a network of other settings: by default only the same."""
+        return other == self
 
     @property
     def certified(self) -> bool:

@@ -1,12 +1,13 @@
 """The unrolled adversarial regulariser (UAR): a critic, and a generator of reconstructions that is trained against it."""
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from lpn.networks._base import Regulariser
+from lpn.networks._base import NetworkSettings, Regulariser
 from lpn.networks.ar import AR, ARSettings
 from lpn.operators import LinearOperator
 
@@ -14,8 +15,14 @@ from lpn.operators import LinearOperator
 class UARSettings(ARSettings):
     """A critic R of square images of one size, see ar, with a reconstruction G of unrolled primal-dual steps."""
 
+    has_generator: ClassVar[bool] = True
     steps: PositiveInt = Field(default=20, description="unrolled steps of G")
     filters: PositiveInt = Field(default=32, description="channels between the convolutions of G")
+
+    def starts_from(self, other: NetworkSettings) -> bool:
+        """Return whether the other network is the same, or an AR as its critic is."""
+        critic = {name: getattr(self, name) for name in ARSettings.model_fields if name != "name"}
+        return other == self or other == ARSettings(**critic)
 
     def build(self) -> Regulariser:
         return UAR(self)
@@ -37,6 +44,12 @@ class UAR(Regulariser):
     def forward(self, x: Tensor) -> Tensor:
         """Return R(x), (N,), as `AR` does."""
         return self.regulariser(x)
+
+    def critic_parameters(self) -> list[nn.Parameter]:
+        return list(self.regulariser.parameters())
+
+    def generator_parameters(self) -> list[nn.Parameter]:
+        return list(self.generator.parameters())
 
     def unrolled(self, operator: LinearOperator, y: Tensor, start: Tensor) -> Iterator[Tensor]:
         """Yield the image after each step of G, (N, C, H, W): the last one is G(y). Autograd differentiates it.
