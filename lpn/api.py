@@ -104,7 +104,7 @@ def certify(model: LPN, images: Array, **settings: Any) -> Certificate:
     x = Batch(images, model).x
     side = model.input_shape[-1]
     points = centre(x, side) if x.dim() == 4 and side else x
-    return _certify(model, points, **chosen.model_dump(exclude={"points"}))
+    return _certify(model, points, **chosen.model_dump(exclude={"points", "side"}))
 
 
 def make_operator(settings: Mapping[str, Any] | str, shape: tuple[int, ...], seed: int = 0) -> LinearOperator:
@@ -199,7 +199,7 @@ def train(
     ]
     settings = {"network": network or _default_network(clean.shape[1:]), "phases": phases}
     spec = _validated(TrainSpec, settings | {"sigma": sigma, "seed": seed, "batch_size": batch_size}, "")
-    if not spec.network.is_lpn:
+    if spec.network.role != "lpn":
         raise ValueError(f"the network '{spec.network.name}' is not a learned proximal network: take another one.")
     with torch.random.fork_rng():
         trainer = make_trainer(spec, clean, None, find_device(device), WHOLE)

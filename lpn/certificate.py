@@ -1,25 +1,27 @@
-"""Certificate that a trained network is a proximal operator: psi convex, its gradient symmetric and monotone, invertible.
+"""Certificates of trained networks: that an LPN is a proximal operator, and that a convex regulariser is convex.
 
-By Gribonval and Nikolova (2020, "A characterization of proximity operators") f is a prox iff it is the gradient of a
-convex function. Non-negative weights prove that for exact arithmetic (LPN paper, Proposition 3.1); the other entries
-measure it on the very network that will be used.
+An LPN must have a convex psi, whose gradient is symmetric, monotone and invertible. By Gribonval and Nikolova (2020, "A
+characterization of proximity operators") f is a prox iff it is the gradient of a convex function. Non-negative weights prove
+that for exact arithmetic (LPN paper, Proposition 3.1), and that a regulariser is convex; the other entries measure it on the
+very network that will be used.
 """
 
 import copy
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from lpn.networks import LPN
+from lpn.networks import LPN, Regulariser
 from lpn.prior import invert
 from lpn.seeds import torch_generator
 from lpn.settings import Settings
 
 SYMMETRY_TOLERANCE = 1e-9  # relative, in float64
 EIGENVALUE_TOLERANCE = 1e-9
+CONVEXITY_TOLERANCE = 1e-9
 
 
 class CertificateSettings(Settings):
@@ -29,10 +31,23 @@ class CertificateSettings(Settings):
     lanczos_steps: PositiveInt = Field(default=40, description="Lanczos steps for the smallest eigenvalue of the Jacobian")
     inversion_tolerance: PositiveFloat = Field(default=1e-3, description="largest relative inversion residual that passes")
     seed: NonNegativeInt = Field(default=0, description="seed of the random vectors")
+    side: PositiveInt = Field(
+        default=128, description="side of the centres of images at which networks of images of any size are examined"
+    )
+
+
+class _Entries:
+    certified: ClassVar[str]  # what a network is that passes
+    failures: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the entries as plain values, with `passed`, and what it `certified`."""
+        entries = {field.name: getattr(self, field.name) for field in fields(self)}  # pyright: ignore[reportArgumentType]
+        return entries | {"failures": list(self.failures), "passed": not self.failures, "certified": self.certified}
 
 
 @dataclass(frozen=True)
-class Certificate:
+class Certificate(_Entries):
     """What was measured, all in float64 (None if weights are not finite); `failures` is empty if the network passed.
 
     Attributes:
@@ -53,10 +68,26 @@ class Certificate:
     monotonicity: float | None
     inversion_residual: float | None
     failures: tuple[str, ...]
+    certified: ClassVar[str] = "prox"
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the entries as plain values, with `passed`."""
-        return asdict(self) | {"failures": list(self.failures), "passed": not self.failures}
+
+@dataclass(frozen=True)
+class ConvexCertificate(_Entries):
+    """What was measured of a regulariser R, all in float64 (None if weights are not finite), as in `Certificate`.
+
+    Attributes:
+        smallest_weight: smallest constrained weight, must be >= 0.
+        convexity: smallest `((1-t) R(a) + t R(b) - R((1-t) a + t b)) / max(|R(a)|, |R(b)|)` over random segments, must be
+            >= 0.
+        monotonicity: smallest `<grad R(a) - grad R(b), a - b> / ||a - b||^2` over their ends, must be >= 0.
+        failures: one sentence for each requirement that was not met.
+    """
+
+    smallest_weight: float | None
+    convexity: float | None
+    monotonicity: float | None
+    failures: tuple[str, ...]
+    certified: ClassVar[str] = "convex"
 
 
 def _orthogonal(w: Tensor, basis: Tensor) -> Tensor:
@@ -113,6 +144,17 @@ def monotonicity(model: LPN, a: Tensor, b: Tensor) -> Tensor:
     return ((model(a) - model(b)).flatten(1) * difference).sum(1) / difference.square().sum(1)
 
 
+def _pairs(x: Tensor, seed: int) -> list[tuple[Tensor, Tensor]]:
+    """Return pairs of different points, far and near: x with each other, and with noise."""
+    noise = torch.randn(x.shape, generator=torch_generator(seed, "pairs"), dtype=x.dtype).to(x.device)
+    pairs = [(x, x.flip(0)), (x, x + 1e-3 * noise), (x, x + noise)]
+    return [(a[far], b[far]) for a, b in pairs if (far := (a - b).flatten(1).norm(dim=1) > 0).any()]
+
+
+def _unmet(requirements: list[tuple[bool, str]]) -> tuple[str, ...]:
+    return tuple(sentence for met, sentence in requirements if not met)
+
+
 def certify(model: LPN, x: Tensor, *, lanczos_steps: int, inversion_tolerance: float, seed: int) -> Certificate:
     """Measure the certificate of `model` at the data points x (N, *input_shape), in float64; the model stays as it is.
 
@@ -122,14 +164,11 @@ def certify(model: LPN, x: Tensor, *, lanczos_steps: int, inversion_tolerance: f
     modulus = 2 * model.alpha
     if not all(weight.isfinite().all() for weight in model.parameters()):
         return Certificate(None, None, None, modulus, None, None, failures=("a weight is not finite",))
-    noise = torch.randn(x.shape, generator=torch_generator(seed, "pairs"), dtype=x.dtype).to(x.device)
-    pairs = [(x, x.flip(0)), (x, x + 1e-3 * noise), (x, x + noise)]
-    kept = [(a[far], b[far]) for a, b in pairs if (far := (a - b).flatten(1).norm(dim=1) > 0).any()]
     lowest_weight = min(weight.min().item() for weight in model.constrained_weights())
     directions, starts = torch_generator(seed, "symmetry"), torch_generator(seed, "lanczos")
     asymmetry = max(jacobian_asymmetry(model, point, directions).item() for point in x.split(1))
     eigenvalue = min(smallest_ritz_value(model, point, lanczos_steps, starts).item() for point in x.split(1))
-    monotone = min(monotonicity(model, a, b).min().item() for a, b in kept)
+    monotone = min(monotonicity(model, a, b).min().item() for a, b in _pairs(x, seed))
     residual = invert(model, x, tolerance=inversion_tolerance / 10, max_iterations=50).residual.max().item()
 
     limit = modulus - EIGENVALUE_TOLERANCE
@@ -140,5 +179,33 @@ def certify(model: LPN, x: Tensor, *, lanczos_steps: int, inversion_tolerance: f
         (monotone >= limit, f"f is not monotone ({monotone:.6g} below 2 alpha = {modulus:g})"),
         (residual <= inversion_tolerance, f"the inversion residual {residual:.3g} exceeds {inversion_tolerance:g}"),
     ]
-    failures = tuple(sentence for met, sentence in requirements if not met)
+    failures = _unmet(requirements)
     return Certificate(lowest_weight, asymmetry, eigenvalue, modulus, monotone, residual, failures)
+
+
+@torch.no_grad()
+def certify_convex(model: Regulariser, x: Tensor, *, seed: int) -> ConvexCertificate:
+    """Measure the certificate of a convex regulariser at images x (N, C, H, W), in float64; the model stays as it is.
+
+    Non-negative weights prove convexity for exact arithmetic. The other entries measure it.
+    """
+    model, x = copy.deepcopy(model).double(), x.double()
+    if not all(weight.isfinite().all() for weight in model.parameters()):
+        return ConvexCertificate(None, None, None, failures=("a weight is not finite",))
+    lowest_weight = min(weight.min().item() for weight in model.constrained_weights())
+    draws = torch_generator(seed, "segments")
+    excess, slopes = [], []
+    for many_a, many_b in _pairs(x, seed):
+        for a, b in zip(many_a.split(1), many_b.split(1), strict=True):
+            t = torch.rand((), generator=draws, dtype=x.dtype).item()
+            (value_a, grad_a), (value_b, grad_b) = model.value_and_gradient(a), model.value_and_gradient(b)
+            above = torch.lerp(value_a, value_b, t) - model(torch.lerp(a, b, t))
+            excess.append((above / torch.maximum(value_a.abs(), value_b.abs()).clamp_min(1e-300)).item())
+            slopes.append((((grad_a - grad_b) * (a - b)).sum() / (a - b).square().sum()).item())
+    convexity, monotone = min(excess), min(slopes)
+    requirements = [
+        (lowest_weight >= 0, f"the smallest constrained weight is {lowest_weight:.3g}, below 0"),
+        (convexity >= -CONVEXITY_TOLERANCE, f"R is not convex along a segment (by {-convexity:.3g} of its value)"),
+        (monotone >= -CONVEXITY_TOLERANCE, f"the gradient of R is not monotone ({monotone:.6g}, below 0)"),
+    ]
+    return ConvexCertificate(lowest_weight, convexity, monotone, _unmet(requirements))

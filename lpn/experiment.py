@@ -15,15 +15,16 @@ from lpn.denoisers import Denoiser, Prox, as_prox
 from lpn.denoisers.learned import Learned
 from lpn.measurements import Measurement
 from lpn.metrics import psnr, ssim
-from lpn.networks import Network, network_settings
+from lpn.networks import Network, NetworkSettings, Regulariser, network_settings
 from lpn.operators import LinearOperator
+from lpn.regularisers import LearnedRegulariser
 from lpn.settings import Choice, Settings, sentences
 from lpn.solvers import Iterate, Problem, Solver, solve, until
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PARTS = ("solver", "prox", "scale", "iterations")  # a method has all of them, or none
+PARTS = ("solver", "prior", "scale", "iterations")  # a method has all of them, or none; the prior by one of two keys
 
 
 class DivergenceError(ValueError):
@@ -41,11 +42,15 @@ Point = dict[str, Number]  # settings of a method by their paths, e.g. {"solver.
 
 
 class Method(Settings):
-    """How images are reconstructed: by a solver with a denoiser. Without them it is the observed image that is shown."""
+    """How images are reconstructed: by a solver with a denoiser, or with a learned regulariser, as the solver needs.
+
+    Without them it is the observed image that is shown.
+    """
 
     title: str = Field(default="", description="name in tables and figures")
     solver: Annotated[Solver, Choice("solver")] | None = Field(default=None, description="the algorithm")
     prox: Annotated[Denoiser, Choice("prox")] | None = Field(default=None, description="the denoiser")
+    regulariser: LearnedRegulariser | None = Field(default=None, description="the regulariser, in the place of a denoiser")
     scale: PositiveFloat | None = Field(default=None, description="s in the data term s ||A x - y||^2")
     iterations: PositiveInt | None = Field(default=None, description="number of iterations, the most with 'stop'")
     stop: PositiveFloat | None = Field(
@@ -59,10 +64,18 @@ class Method(Settings):
 
     @model_validator(mode="after")
     def _complete(self) -> "Method":
+        if self.prox and self.regulariser:
+            raise ValueError("has both prox and regulariser: set that to null which the solver does not take")
         missing = [name for name in PARTS if getattr(self, name) is None]
+        key = self.solver.takes if self.solver else "prox"
+        names = [key if name == "prior" else name for name in PARTS]
         if 0 < len(missing) < len(PARTS):
-            raise ValueError(f"lacks {', '.join(missing)}: a method needs {', '.join(PARTS)}, or none of them to show the "
+            lacks = [key if name == "prior" else name for name in missing]
+            raise ValueError(f"lacks {', '.join(lacks)}: a method needs {', '.join(names)}, or none of them to show the "
                              "observed image")  # fmt: skip
+        if self.solver and getattr(self, key) is None:
+            other = "regulariser" if self.prox is None else "prox"
+            raise ValueError(f"has {other}, but the solver {self.solver.name} takes {key}")
         if missing and (extra := [name for name in ("stop", "tune") if getattr(self, name) is not None]):
             raise ValueError(f"{' and '.join(extra)} need a solver")
         for path, value in ((path, value) for path, values in (self.tune or {}).items() for value in values):
@@ -73,6 +86,23 @@ class Method(Settings):
             except ValueError as error:
                 raise ValueError(f"tune: {error}") from error
         return self
+
+    @property
+    def prior(self) -> Denoiser | LearnedRegulariser | None:
+        """The denoiser, or the regulariser."""
+        return self.prox or self.regulariser
+
+    @property
+    def model(self) -> str | None:
+        """The trained model that the prior is, if it is one."""
+        return self.prior.model if isinstance(self.prior, Learned | LearnedRegulariser) else None
+
+    def certified(self, network: NetworkSettings | None) -> str:
+        """Return what the method's prior is certified to be with this network: "prox", "convex" or "none".
+
+        It is "" without a network: observed images have no prior, and no certificate examines classical denoisers.
+        """
+        return self.prior.certified(network) if isinstance(self.prior, Learned | LearnedRegulariser) and network else ""
 
     def at(self, point: Mapping[str, float]) -> "Method":
         """Return the method with the settings of a point, and no search.
@@ -92,11 +122,18 @@ class Method(Settings):
         first, *others = [[(path, value) for value in values] for path, values in self.tune.items()]
         return [[dict(point) for point in itertools.product([choice], *others)] for choice in first]
 
-    def algorithm(self) -> tuple[Solver, Denoiser, float, int]:
-        """Return the solver, the denoiser, the scale and the iterations. Raises ValueError if the method has none."""
-        if self.solver is None or self.prox is None or self.scale is None or self.iterations is None:
+    def algorithm(self) -> tuple[Solver, Denoiser | LearnedRegulariser, float, int]:
+        """Return the solver, the prior, the scale and the iterations. Raises ValueError if the method has none."""
+        if self.solver is None or self.prior is None or self.scale is None or self.iterations is None:
             raise ValueError("the method shows the observed image: it has no solver")
-        return self.solver, self.prox, self.scale, self.iterations
+        return self.solver, self.prior, self.scale, self.iterations
+
+    def check_network(self, network: NetworkSettings, shape: tuple[int, ...]) -> None:
+        """Raise ValueError unless the network of the prior fits images of shape (C, H, W), the settings and the solver."""
+        solver, prior, _, iterations = self.algorithm()
+        if isinstance(prior, Learned | LearnedRegulariser):
+            prior.check_network(network, shape)
+            solver.check_network(network, iterations)
 
 
 def _replaced(settings: Settings, path: list[str], value: float, whole: str) -> Settings:
@@ -130,35 +167,41 @@ class Scores(Settings):
         return {"psnr": self.psnr(images, truth), "ssim": ssim(images.float().cpu().numpy(), truth, self.border)}
 
 
-def make_prox(
-    denoiser: Denoiser, shape: tuple[int, ...], device: torch.device | str = "cpu", network: Network | None = None
-) -> Prox:
-    """Return a denoiser of images of shape (C, H, W) as a function; `network` is that of a learned one.
+def make_prior(
+    method: Method, shape: tuple[int, ...], device: torch.device | str = "cpu", network: Network | None = None
+) -> Prox | Regulariser:
+    """Return what a method's solver takes, for images of shape (C, H, W); `network` is that of a learned prior.
 
     Raises ValueError if they don't fit the images, or each other.
     """
-    if isinstance(denoiser, Learned):
-        if network is None:
-            raise ValueError(f"the denoiser is the network {denoiser.model!r}, which must be given")
-        denoiser.check_network(network_settings(network.config), shape)
-        return denoiser.prox(network, shape, torch.device(device))
-    if network is not None:
-        raise ValueError(f"the denoiser {denoiser.name} is no network, but one is given")
-    denoiser.check(shape)
-    return as_prox(denoiser)
+    _, prior, _, _ = method.algorithm()
+    if not isinstance(prior, Learned | LearnedRegulariser):
+        if network is not None:
+            raise ValueError(f"the denoiser {prior.name} is no network, but one is given")
+        prior.check(shape)
+        return as_prox(prior)
+    if network is None:
+        raise ValueError(f"the method needs the network {prior.model!r}, which must be given")
+    method.check_network(network_settings(network.config), shape)
+    if isinstance(prior, Learned):
+        return prior.prox(network, shape, torch.device(device))
+    assert isinstance(network, Regulariser)
+    return network.to(device)
 
 
-def iterates(method: Method, problem: Problem, prox: Prox, start: Tensor) -> Iterator[Iterate]:
+def iterates(method: Method, problem: Problem, prior: Prox | Regulariser, start: Tensor) -> Iterator[Iterate]:
     """Yield the iterates of a method from the start (N, C, H, W).
 
     Raises ValueError as its solver does, and DivergenceError once an iterate is not finite.
     """
     solver, _, _, most = method.algorithm()
-    found = solve(solver, problem, prox, start)
+    found = solve(solver, problem, prior, start)
     found = until(found, method.stop) if method.stop else found
     for number, iterate in enumerate(itertools.islice(found, most), 1):
         if not (iterate.x + iterate.z).isfinite().all():
-            raise DivergenceError(f"the method diverged: iterate {number} is not finite. Lower the scale, or raise rho.")
+            raise DivergenceError(
+                f"the method diverged: iterate {number} is not finite. Lower the scale or the step, or raise rho."
+            )
         yield iterate
 
 
@@ -201,7 +244,7 @@ def reconstruct(
     network: Network | None = None,
     device: torch.device | str = "cpu",
 ) -> Iterator[Step]:
-    """Yield the steps of a reconstruction; `network` is that of a learned denoiser.
+    """Yield the steps of a reconstruction; `network` is that of a learned prior.
 
     Raises ValueError if the parts don't fit each other, and DivergenceError once an iterate is not finite.
     """
@@ -214,11 +257,11 @@ def reconstruct(
     yield step(0, torch.from_numpy(measurement.start if method.solver else measurement.observed), {})
     if method.solver is None:
         return
-    solver, denoiser, scale, _ = method.algorithm()
-    prox = make_prox(denoiser, operator.input_shape, device, network)
+    solver, _, scale, _ = method.algorithm()
+    prior = make_prior(method, operator.input_shape, device, network)
     y, start = (torch.from_numpy(array).to(device) for array in (measurement.y, measurement.start))
     problem = Problem(operator, y, scale)
-    for number, iterate in enumerate(iterates(method, problem, prox, start), 1):
+    for number, iterate in enumerate(iterates(method, problem, prior, start), 1):
         yield step(number, iterate.x, describe(solver, problem, iterate))
 
 

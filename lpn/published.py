@@ -33,6 +33,7 @@ class Experiment(Problem):
         default=False, description="whether its test images are those of published results: of the complete official data"
     )
     methods: dict[str, str] = Field(description="titles of the methods, by their names in the column method")
+    certified: dict[str, str] = Field(default={}, description="what a method is certified to be: prox, convex or none")
 
 
 def _means(value: Any) -> Any:

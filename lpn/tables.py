@@ -178,7 +178,9 @@ def reconstructions(
 ) -> pd.DataFrame:
     """Return a row for each experiment and method: mean and standard deviation of PSNR and SSIM, ours and published ones.
 
-    `largest_psnr_drop` is the largest PSNR that an image lost from its best iterate to the last one, which is reported.
+    `certified` says what a method's trained denoiser or regulariser is certified to be: prox, convex, or none of both; other
+    methods are not examined. `largest_psnr_drop` is the largest PSNR that an image lost from its best iterate to the last
+    one, which is reported.
     `tuned` names the parameters that were searched for, `precision` the arithmetic of the method, and of the training of its
     network if that is not fp32.
 
@@ -205,6 +207,7 @@ def reconstructions(
             {
                 "method": experiment.methods[method],
                 "source": "this run",
+                "certified": experiment.certified.get(method, ""),
                 "psnr_mean": frame["psnr"].mean(),
                 "psnr_std": frame["psnr"].std(ddof=0),
                 "ssim_mean": frame["ssim"].mean(),

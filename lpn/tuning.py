@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from lpn.experiment import DivergenceError, Method, Number, Point, Scores, iterates, make_prox
+from lpn.experiment import DivergenceError, Method, Number, Point, Scores, iterates, make_prior
 from lpn.measurements import Measurement
 from lpn.networks import Network
 from lpn.operators import LinearOperator
@@ -40,7 +40,7 @@ def tune(
     network: Network | None = None,
     device: torch.device | str = "cpu",
 ) -> list[Score]:
-    """Return the mean PSNR of a method's last iterates at points; `network` is that of a learned denoiser.
+    """Return the mean PSNR of a method's last iterates at points; `network` is that of a learned prior.
 
     A method that diverges, to iterates or a PSNR that are not finite, has no PSNR. Raises ValueError if the truth is not
     known or the parts don't fit each other.
@@ -51,11 +51,11 @@ def tune(
     y, start = (torch.from_numpy(array).to(device) for array in (measurement.y, measurement.start))
 
     def score(candidate: Method) -> float | None:
-        _, denoiser, scale, _ = candidate.algorithm()
-        prox = make_prox(denoiser, operator.input_shape, device, network)
+        _, _, scale, _ = candidate.algorithm()
+        prior = make_prior(candidate, operator.input_shape, device, network)
         last = start
         try:
-            for iterate in iterates(candidate, Problem(operator, y, scale), prox, start):
+            for iterate in iterates(candidate, Problem(operator, y, scale), prior, start):
                 last = scores.clipped(iterate.x)
         except DivergenceError:
             return None

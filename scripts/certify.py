@@ -1,7 +1,7 @@
-"""Certify that a trained model is a proximal operator; exit with an error if it is not.
+"""Certify that a trained model is a proximal operator, or a convex regulariser; exit with an error if it is not.
 
-Images of the test split are the points of networks of images; an equally spaced grid from `low` to `high` those of networks
-of numbers.
+Images of the test split are the points of networks of images, or their centres of the network's size, or of `side` if it has
+none; an equally spaced grid from `low` to `high` are those of networks of numbers.
 
 example:
   python scripts/certify.py --name mnist --model results/demo/models/mnist/model.pt --data data/prepared/mnist
@@ -14,12 +14,12 @@ import torch
 from _cli import add_device, add_threads, as_user_errors, parser, read_spec, run_job, setup_compute
 from pydantic import Field
 
-from lpn.certificate import CertificateSettings, certify
+from lpn.certificate import Certificate, CertificateSettings, ConvexCertificate, certify, certify_convex
 from lpn.checkpoints import load_model, trained_in
 from lpn.errors import UserError
 from lpn.files import write_json
 from lpn.images import centre, load_images, to_tensor
-from lpn.networks import LPN
+from lpn.networks import LPN, Regulariser, network_settings
 
 
 class CertifySpec(CertificateSettings):
@@ -29,7 +29,7 @@ class CertifySpec(CertificateSettings):
     high: float | None = Field(default=None, description="last point, for networks of numbers")
 
 
-def read_points(spec: CertifySpec, data: Path | None, model: LPN) -> torch.Tensor:
+def read_points(spec: CertifySpec, data: Path | None, model: LPN | Regulariser) -> torch.Tensor:
     """Return the points (N, *input_shape). Raises UserError if what is given does not fit the network."""
     if len(model.input_shape) == 1:
         if spec.low is None or spec.high is None or data is not None:
@@ -37,12 +37,19 @@ def read_points(spec: CertifySpec, data: Path | None, model: LPN) -> torch.Tenso
         if spec.low >= spec.high:
             raise UserError(f"the settings: 'low' is {spec.low:g}, not below 'high', {spec.high:g}.")
         return torch.linspace(spec.low, spec.high, spec.points)[:, None]
-    side = model.input_shape[-1]
-    if data is None or side is None or (spec.low, spec.high) != (None, None):
+    if data is None or (spec.low, spec.high) != (None, None):
         raise UserError("a network of images needs --data, the folder of the prepared test images, and no 'low' and 'high'.")
     images = load_images(data / "test.npy")[: spec.points]
+    side = model.input_shape[-1] or min(spec.side, *images.shape[-2:])
     with as_user_errors(f"{data / 'test.npy'}: "):
         return centre(to_tensor(images), side)
+
+
+def examine(spec: CertifySpec, model: LPN | Regulariser, x: torch.Tensor) -> Certificate | ConvexCertificate:
+    """Return the certificate of a model at points."""
+    if isinstance(model, LPN):
+        return certify(model, x, **spec.model_dump(include={"lanczos_steps", "inversion_tolerance", "seed"}))
+    return certify_convex(model, x, seed=spec.seed)
 
 
 def main() -> None:
@@ -58,15 +65,17 @@ def main() -> None:
     spec = read_spec(args.spec, CertifySpec)
     device = setup_compute(args.threads, args.device)
     model = load_model(args.model).to(device)
-    if not isinstance(model, LPN):
-        raise UserError(f"{args.model} is a network '{model.config['name']}'; only learned proximal networks are certified.")
+    if not isinstance(model, LPN | Regulariser) or not network_settings(model.config).certified:
+        raise UserError(f"{args.model} is a network '{model.config['name']}'; only learned proximal networks and convex "
+                        "regularisers are certified.")  # fmt: skip
     x = read_points(spec, args.data, model).to(device)
-    certificate = certify(model, x, **spec.model_dump(include={"lanczos_steps", "inversion_tolerance", "seed"}))
+    certificate = examine(spec, model, x)
     for name, value in certificate.as_dict().items():
         print(f"{name:20} {value}")
     if certificate.failures:
+        what = "a proximal operator" if isinstance(model, LPN) else "convex"
         raise UserError(
-            f"{args.model} is not certified as a proximal operator: {'; '.join(certificate.failures)}. "
+            f"{args.model} is not certified as {what}: {'; '.join(certificate.failures)}. "
             "No result that needs this model will be made. Train it longer, with a larger 'alpha' if f can't be inverted, "
             "or give another checkpoint."
         )

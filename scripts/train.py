@@ -1,4 +1,4 @@
-"""Train one network, a learned proximal network or another denoiser, going on from its last checkpoint.
+"""Train one network: a learned proximal network, another denoiser, or a regulariser, going on from its last checkpoint.
 
 Under torchrun several processes, on one machine or more, share every batch: the steps are the same for any number of them.
 SIGTERM, SIGINT (Ctrl-C) and SIGHUP end it after it saved its state; the same command goes on.
@@ -11,6 +11,7 @@ examples:
 """
 
 import argparse
+import time
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def lead(trainer: Trainer, checkpoints: Checkpoints, spec: TrainSpec, logging: L
         print(f"going on from step {trainer.step_count} of {trainer.total_steps}", flush=True)
     trainer.shard.wait()
     with as_user_errors(f"{args.data}/validation.npy: "):
-        validate = validation_of(args.data, logging.validation_images, spec, trainer.device)
+        validate = validation_of(args.data, logging.validation_images, spec, trainer.device, args.pairs)
     board = SummaryWriter(checkpoints.folder / "tensorboard", purge_step=trainer.step_count)
     bar = tqdm(total=trainer.total_steps, initial=trainer.step_count, desc="training", unit="step", mininterval=5)
 
@@ -46,6 +47,7 @@ def lead(trainer: Trainer, checkpoints: Checkpoints, spec: TrainSpec, logging: L
         for name in record.keys() - {"step", "loss_name"}:
             board.add_scalar(name, record[name], record["step"])
 
+    started = time.monotonic()
     with board, bar:
         train(
             trainer,
@@ -56,12 +58,15 @@ def lead(trainer: Trainer, checkpoints: Checkpoints, spec: TrainSpec, logging: L
             save_seconds=args.save_seconds,
             on_record=show,
         )
+    elapsed = time.monotonic() - started
+    print(f"steps waited for their batches {trainer.waited:.1f} s of {elapsed:.1f} s", flush=True)
 
 
 def main() -> None:
     arguments = parser(__doc__, TrainSpec)
     arguments.add_argument("--spec", required=True, help="the settings: JSON text, or a JSON or YAML file")
     arguments.add_argument("--data", type=Path, help="folder of prepared images (none if the spec has 'dataset')")
+    arguments.add_argument("--pairs", type=Path, help="folder of scripts/make_pairs.py, for regularisers")
     arguments.add_argument("--init", type=Path, help="model.pt to start from")
     arguments.add_argument("--logging", default="{}", help='as JSON, e.g. {"every": 100, "validate_every": 1000, '
                            '"validation_images": 32}; it changes nothing of the model')  # fmt: skip
@@ -76,13 +81,15 @@ def main() -> None:
     spec, logging = read_spec(args.spec, TrainSpec), read_spec(args.logging, Logging)
     if (spec.dataset is None) != (args.data is not None):
         raise UserError("give either 'dataset' in the settings, or --data with the folder of prepared training images.")
+    if (spec.pairs is None) != (args.pairs is None):
+        raise UserError("give both 'pairs' in the settings and --pairs with their folder, or neither.")
     shard, device = join_processes(setup_compute(args.threads, args.device))
     with as_user_errors("the settings: "):
-        trainer = make_trainer(spec, args.data, args.init, device, shard)
+        trainer = make_trainer(spec, args.data, args.init, device, shard, args.pairs)
     if spec.precision == "bf16" and not trainer.bf16:
         print("this processor is not faster in bfloat16: 'precision: bf16' is computed in fp32", flush=True)
     folder = args.checkpoints or args.output.parent / "checkpoints"
-    checkpoints = Checkpoints(folder, Identity(spec, checksums(spec, args.data, args.init)))
+    checkpoints = Checkpoints(folder, Identity(spec, checksums(spec, args.data, args.init, args.pairs)))
     try:
         if shard.rank:
             shard.wait()  # until the first process has renamed damaged states

@@ -50,13 +50,13 @@ from lpn.operators.blur import BlurSettings
 from lpn.operators.compressed_sensing import CompressedSensingSettings
 from lpn.operators.tomography import TomographySettings
 from lpn.prior import invert
-from lpn.seeds import torch_generator
 from lpn.solvers import Problem
 from lpn.solvers.admm import ADMM
+from lpn.training.batches import noisy_batches
 from lpn.training.schedule import make_schedule
 from lpn.training.settings import Phase, TrainingSettings
 from lpn.training.state import Checkpoints, Identity
-from lpn.training.trainer import Trainer, train
+from lpn.training.trainer import Batch, Trainer, train
 
 AUTOGRAD, ONE_BY_ONE, PLAIN = "autograd in autograd, fp32", "fmin_cg, one call an image", "plain"
 PHASE = Phase.model_validate({"loss": "l1", "steps": 10**6, "lr": 1e-3})
@@ -72,12 +72,12 @@ class PlainTrainer(Trainer):
         self.f, self.constrained = plain_prox(model), model.constrained_weights()
         self.optimizer = torch.optim.Adam(model.parameters())
 
-    def step(self) -> Tensor:
+    def step(self, batch: Batch | None = None) -> Tensor:
         """Take one step and wait for its loss."""
-        clean = self.batches(self.step_count)
-        generator = torch_generator(self.seed, "noise", self.step_count)
-        noise = torch.randn(clean.shape, generator=generator)
-        loss = self.stages[0].loss(self.f(clean + self.sigma * noise) - clean)
+        batch = batch or self.batches(self.step_count)
+        assert isinstance(batch, tuple)
+        clean, noisy = batch
+        loss = self.stages[0].loss(self.f(noisy) - clean)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -110,7 +110,8 @@ def mnist_trainer(variant: str) -> Trainer:
     model = new_lpn(name="lpn_28")
     images = torch.rand(200, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     kind = PlainTrainer if variant == AUTOGRAD else Trainer
-    return kind(model, lambda step: images, make_schedule([PHASE], 784), sigma=0.1, seed=0, bf16=variant.endswith("bf16"))
+    batches = noisy_batches(lambda step: images, 0.1, 0)
+    return kind(model, batches, make_schedule([PHASE], 784), bf16=variant.endswith("bf16"))
 
 
 def mnist_step(variant: str, folder: Path, plain: dict[str, Any]) -> dict[str, Any]:
@@ -127,9 +128,9 @@ def laplacian(variant: str, folder: Path, plain: dict[str, Any]) -> dict[str, An
     model, stages = new_lpn(name="lpn_scalar"), make_schedule([PHASE], 1)
     if variant == AUTOGRAD:
         laplace = torch.distributions.Laplace(0, 1)
-        trainer = PlainTrainer(model, lambda step: laplace.sample((2000, 1)), stages, sigma=1.0, seed=1)
+        trainer = PlainTrainer(model, noisy_batches(lambda step: laplace.sample((2000, 1)), 1.0, 1), stages)
     else:
-        trainer = Trainer(model, Laplace().batches(2000, 1), stages, sigma=1.0, seed=1)
+        trainer = Trainer(model, noisy_batches(Laplace().batches(2000, 1), 1.0, 1), stages)
     return {"seconds": [10 * s for s in timed(lambda: [trainer.step() for _ in range(100)], turns=4, warm_up=1)]}
 
 
@@ -213,7 +214,8 @@ def train_patches(folder: Path) -> None:
     model = new_lpn(name="lpn_patch", channels=1, hidden=32, size=64)
     corners = torch.randint(0, 512 - 63, (100, 8, 2), generator=torch.Generator().manual_seed(0)).tolist()
     batches = [torch.cat([image[..., i : i + 64, j : j + 64] for i, j in step]) for step in corners]
-    trainer = Trainer(model, lambda step: batches[step], make_schedule([PHASE], 64 * 64), sigma=0.1, seed=0, bf16=True)
+    noisy = noisy_batches(lambda step: batches[step], 0.1, 0)
+    trainer = Trainer(model, noisy, make_schedule([PHASE], 64 * 64), bf16=True)
     for _ in batches:
         trainer.step()
     save_model(folder / "model.pt", model, 100, {}, 0.0)
@@ -253,7 +255,7 @@ def checkpoints(variant: str, folder: Path, plain: dict[str, Any]) -> dict[str, 
     values = {"network": variant, "sigma": 0.1, "seed": 0, "batch_size": 1, "phases": [PHASE]}
     settings = TrainingSettings.model_validate(values)
     model, stages = build_network(settings.network), make_schedule([PHASE], 1)
-    trainer = Trainer(model, lambda step: torch.zeros(shape), stages, sigma=0.1, seed=0)
+    trainer = Trainer(model, lambda step: (torch.zeros(shape),) * 2, stages)
     trainer.step()  # the optimiser has a state from now on
     places = Checkpoints(folder, Identity(settings))
     seconds = timed(lambda: places.save(trainer), turns=3)

@@ -9,7 +9,7 @@ import torch
 from pydantic import ValidationError
 
 from lpn.denoisers.learned import Learned
-from lpn.experiment import DivergenceError, Method, Scores, make_prox, reconstruct, record, summarise
+from lpn.experiment import DivergenceError, Method, Scores, make_prior, reconstruct, record, summarise
 from lpn.measurements import Measurement, simulate
 from lpn.metrics import psnr
 from lpn.networks import build_network
@@ -176,7 +176,7 @@ def test_parts_that_do_not_fit_are_refused(operator: LinearOperator, measurement
     network = build_network({"name": "dncnn", "channels": 3, "hidden": 2, "depth": 3})
     _, tv, _, _ = method().algorithm()
     with pytest.raises(ValueError, match="tv is no network"):
-        make_prox(tv, (3, 8, 8), network=network)
+        make_prior(method(), (3, 8, 8), network=network)
     with pytest.raises(ValueError, match="has no solver"):
         Method().algorithm()
     other = CircularBlurSettings(kernel="box", side=3).build((3, 16, 24), 0)

@@ -173,7 +173,7 @@ def test_files_in_the_package_are_used_by_a_configuration(inside: str, checker: 
     assert experiment["operator"] == experiment["methods"]["new"]["solver"] == whole
     assert experiment["methods"]["new"]["prox"] == whole | {"clip": False}
     assert complete["files"] == []
-    assert complete["facts"]["lpns"] == []
+    assert complete["facts"]["certifiable"] == []
 
 
 @pytest.mark.parametrize("alone", [False, True])

@@ -182,10 +182,11 @@ class Artifacts:
         titles = {method: settings["title"] for method, settings in experiment["methods"].items()}
         data = self.config["data"][experiment["data"]]["name"]
         own = {"data": data, "same_images": experiment["data"] in self.plan.facts["same_everywhere"], "methods": titles}
+        own["certified"] = self.plan.facts["certified"][name]
         return {key: experiment[key] for key in ("title", "operator", "noise")} | own
 
     def _run_tables(self) -> dict[str, Artifact]:
-        certificates = [self.layout.certificate(model) for model in self.plan.lpns]
+        certificates = [self.layout.certificate(model) for model in self.plan.certifiable]
         files = []
         for name, curves in self.config["curves"].items():
             files += self.layout.curves(name, curve_models({**curves, "others": []}))

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from checks import config_faults, missing_packages, used
 from configuration import ROOT, SECTIONS, ConfigurationError, collect, expand
-from schema import Config
+from schema import Config, Experiment
 
 from lpn.settings import Component, as_file, files, parts, plug_in_fault, sentences
 
@@ -57,15 +57,22 @@ def complete(paths: list[Path], overrides: Mapping[str, Any]) -> dict[str, Any]:
     named |= {file for name in run["experiments"] for file in files(config.experiments[name])}
     named |= {file for dataset in data.values() for file in files(dataset)}
     facts = {
-        "lpns": [name for name in run["models"] if config.models[name].network.is_lpn],
+        "certifiable": [name for name in run["models"] if config.models[name].network.certified],
         "drawn": [name for name, dataset in data.items() if not dataset.prepared],
         "same_everywhere": [name for name, dataset in data.items() if dataset.same_everywhere],
         "rows": {
             name: {key: m.rows() for key, m in config.experiments[name].methods.items()} for name in run["experiments"]
         },
+        "certified": {name: _certified(config, config.experiments[name]) for name in run["experiments"]},
         "named": sorted(named),
     }
     return {"config": dump, "facts": facts, "files": sorted(plug_ins | named)}
+
+
+def _certified(config: Config, experiment: Experiment) -> dict[str, str]:
+    """Return what the methods of an experiment are certified to be."""
+    networks = {name: model.network for name, model in config.models.items()}
+    return {name: method.certified(networks.get(method.model or "")) for name, method in experiment.methods.items()}
 
 
 def _once(faults: list[str]) -> list[str]:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from schema import Config, Experiment, Model
 
 from lpn.data import DataSet
-from lpn.denoisers.learned import Learned
+from lpn.denoisers import Denoiser
 from lpn.experiment import Method
 from lpn.figures import check_formulas
 from lpn.metrics import check_border
@@ -31,7 +31,7 @@ def used(config: Config) -> dict[str, list[str]]:
     models = {
         name for section in ("curves", "priors") for key in run[section] for name in getattr(config, section)[key].models
     }
-    models |= {m.prox.model for e in experiments for m in e.methods.values() if isinstance(m.prox, Learned)}
+    models |= {method.model for e in experiments for method in e.methods.values() if method.model}
     models |= {ancestor for name in models for ancestor in _ancestors(config, name)}
     run["models"] = [name for name in config.models if name in models]
     data = {config.models[name].data for name in run["models"]} | {e.data for e in experiments}
@@ -119,7 +119,9 @@ def _model_faults(config: Config, name: str) -> Iterator[str]:
         chain = [name, *_ancestors(config, name)]
         if getattr(config.models.get(chain[-1]), "init", None) == name:
             yield f"key '{key}.init': the models {' -> '.join([*chain, name])} form a cycle."
-        elif model.init and config.models[known(model.init, config.models, f"{key}.init")].network != model.network:
+        elif model.init and not model.network.starts_from(
+            config.models[known(model.init, config.models, f"{key}.init")].network
+        ):
             yield f"key '{key}.network' differs from that of '{model.init}', which training starts from."
         if data.prepared and data.sizes("train") == []:
             raise ValueError(f"the data '{model.data}' have no training images")
@@ -128,13 +130,13 @@ def _model_faults(config: Config, name: str) -> Iterator[str]:
 
 
 def _check_network(network: NetworkSettings, data: DataSet, name: str) -> None:
-    """Raise ValueError unless a network takes the samples of a data set, and can be certified by them if it is an LPN."""
+    """Raise ValueError unless a network takes the samples of a data set, and can be certified by them."""
     shape = network.input_shape
     if (shape[:1] != (data.channels,) or len(shape) != 3) if data.prepared else shape != data.sample_shape:
         raise ValueError(f"the network '{network.name}' takes inputs of shape {shape}, but the data '{name}' have others")
-    if network.is_lpn and data.prepared:
+    if network.certified and data.prepared:
         if data.sizes("test") == []:
-            raise ValueError(f"the data '{name}' have no test images, at which a learned proximal network is certified")
+            raise ValueError(f"the data '{name}' have no test images, at which the network '{network.name}' is certified")
         for height, width, _ in data.sizes("test") or []:
             if (shape[-1] or 0) > min(height, width):
                 raise ValueError(
@@ -147,7 +149,7 @@ def _evaluation_faults(config: Config, section: str, name: str) -> Iterator[str]
     evaluation, key = getattr(config, section)[name], f"{section}.{name}"
     for model in evaluation.models:
         network = config.models[known(model, config.models, key)].network
-        if not network.is_lpn or (len(network.input_shape) == 1) != (section == "curves"):
+        if network.role != "lpn" or (len(network.input_shape) == 1) != (section == "curves"):
             what = "numbers" if section == "curves" else "images"
             yield f"key '{key}' names the model '{model}', but needs learned proximal networks of {what}."
         elif section == "priors":
@@ -257,11 +259,12 @@ def _check_images(experiment: Experiment, shapes: list[Shape]) -> None:
 def _check_method(config: Config, key: str, experiment: Experiment, method: Method, shapes: list[Shape]) -> None:
     """Raise ValueError unless a method, at each point of its grid search, fits images and the operator."""
     for point in [point for row in method.rows() for point in row] or [{}] if method.solver else []:
-        solver, prox, scale, _ = method.at(point).algorithm()
+        candidate = method.at(point)
+        solver, prior, scale, _ = candidate.algorithm()
         for shape in shapes:
-            if isinstance(prox, Learned):
-                model = known(prox.model, config.models, f"{key}.prox.model")
-                prox.check_network(config.models[model].network, shape)
-            else:
-                prox.check(shape)
+            if isinstance(prior, Denoiser) and not candidate.model:
+                prior.check(shape)
+                continue
+            model = known(candidate.model or "", config.models, f"{key}.{solver.takes}.model")
+            candidate.check_network(config.models[model].network, shape)
         solver.check(experiment.operator.known_norm, scale)

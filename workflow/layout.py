@@ -52,6 +52,11 @@ class Layout:
         """Return the arrays of a prepared data set."""
         return [self.prepared / prepared_name / f"{split}.npy" for split in SPLITS]
 
+    def pairs(self, name: str) -> list[Path]:
+        """Return the files of prepared pairs of images and reconstructions."""
+        arrays = [f"{split}_{array}.npy" for split in SPLITS[:2] for array in ("y", "start")]
+        return [self.prepared / name / file for file in (*arrays, "pairs.json")]
+
     def model(self, name: str) -> Path:
         """Return the file of a model."""
         return self.out / "models" / name / "model.pt"

@@ -18,7 +18,7 @@ class Plan:
 
     Args:
         config: the complete configuration, which holds nothing that the run does not need (`configuration.resolve`).
-        facts: what the package knows of it: which models are learned proximal networks, ... (`check.complete`).
+        facts: what the package knows of it: which models have certificates, ... (`check.complete`).
         layout: all paths.
     """
 
@@ -31,15 +31,15 @@ class Plan:
         }
         self.imported = [name for name, model in self.models.items() if "source" in model]
         self.trained = [name for name in self.models if name not in self.imported]
-        self.lpns: list[str] = facts["lpns"]
+        self.certifiable: list[str] = facts["certifiable"]
         self.methods = sorted({name for experiment in self.experiments.values() for name in experiment["methods"]})
 
     def _ordered(self, methods: Settings) -> dict[str, Any]:
-        """Return methods by kind: observations, then classical, unconstrained learned and exact denoisers."""
+        """Return methods by kind: observations, then classical, unconstrained learned and certified priors."""
 
         def kind(name: str) -> tuple[bool, bool, bool]:
             model = learned_model(methods[name])
-            return (methods[name]["solver"] is not None, model is not None, model in self.facts["lpns"])
+            return (methods[name]["solver"] is not None, model is not None, model in self.facts["certifiable"])
 
         return {name: methods[name] for name in sorted(methods, key=kind)}
 
@@ -62,6 +62,27 @@ class Plan:
         """Return the arrays that a model is trained and certified on; none where samples are drawn."""
         return self.data_files(self.models[model]["data"])
 
+    def pairs_settings(self, model: str) -> dict[str, Any] | None:
+        """Return how the images of a regulariser's training are measured, but for their noise; None for other models."""
+        pairs = self.models[model].get("pairs")
+        return pairs and {key: pairs[key] for key in ("operator", "seed")}
+
+    def pairs_name(self, model: str) -> str | None:
+        """Return the name of the pairs that a model is trained on, which other data or another operator change."""
+        if not (settings := self.pairs_settings(model)):
+            return None
+        return self.layout.prepared_name(self.prepared_name(self.models[model]["data"]), settings)
+
+    @property
+    def pairs(self) -> dict[str, str]:
+        """The pairs to be prepared, by their names: a model that is trained on them."""
+        return {name: model for model in self.trained if (name := self.pairs_name(model))}
+
+    def model_pairs(self, model: str) -> list[Path]:
+        """Return the files of the pairs that a model is trained on; none for denoisers."""
+        name = self.pairs_name(model)
+        return self.layout.pairs(name) if name else []
+
     def dataset_settings(self, data: str) -> Settings:
         """Return the settings of a job that prepares a data set."""
         return {"dataset": self.config["data"][data]}
@@ -79,8 +100,8 @@ class Plan:
         return [self.layout.model(init)] if init else []
 
     def certified(self, model: str) -> Files:
-        """Return a model and, for a learned proximal network, its certificate, without which no result is made from it."""
-        certificate = {"certificate": self.layout.certificate(model)} if model in self.lpns else {}
+        """Return a model and its certificate, if it has one, without which no result is made from it."""
+        certificate = {"certificate": self.layout.certificate(model)} if model in self.certifiable else {}
         return {"model": self.layout.model(model)} | certificate
 
     def training_settings(self, model: str) -> dict[str, Any]:
@@ -150,11 +171,11 @@ class Plan:
         return {key: settings[key] for key in ("operator", "noise", "seed")} | {"split": split} | images
 
     def method_model(self, experiment: str, method: str) -> str | None:
-        """Return the model of a method with a learned denoiser."""
+        """Return the model of a method with a learned prior."""
         return learned_model(self.experiments[experiment]["methods"][method])
 
     def method_files(self, experiment: str, method: str) -> Files:
-        """Return the model of a method with a learned denoiser, with its certificate; else nothing."""
+        """Return the model of a method with a learned prior, with its certificate; else nothing."""
         model = self.method_model(experiment, method)
         return self.certified(model) if model else {}
 
@@ -189,7 +210,9 @@ class Plan:
 
 
 def learned_model(method: Settings) -> str | None:
-    """Return the model of a method with a learned denoiser."""
+    """Return the model of a method with a learned prior."""
+    if method["regulariser"]:
+        return method["regulariser"]["model"]
     prox = method["prox"]
     return prox["model"] if prox and prox["name"] == "learned" else None
 
@@ -212,4 +235,9 @@ def option(name: str, paths: list[Path]) -> str:
 
 def data_option(files: list[Path]) -> str:
     """Return the option that names the folder of a prepared data set, or nothing where samples are drawn."""
-    return option("data", [Path(file).parent for file in files])
+    return folder_option("data", files)
+
+
+def folder_option(name: str, files: list[Path]) -> str:
+    """Return a quoted command line option with the folder of files, or nothing for no files."""
+    return option(name, [Path(file).parent for file in files])

@@ -51,7 +51,7 @@ class Imported(Settings):
 
     network: Annotated[NetworkSettings, Choice("network")] = Field(description="architecture and its sizes")
     data: str = Field(description="name of the data it was trained on")
-    sigma: PositiveFloat = Field(description="standard deviation of the noise it was trained on")
+    sigma: PositiveFloat | None = Field(default=None, description="standard deviation of the noise it was trained on")
     source: Annotated[File, WrapValidator(_source)] = Field(
         description="a file, a URL, or drive:FOLDER_ID/PATH of a public Google Drive folder"
     )

@@ -96,18 +96,15 @@ class Learned(Denoiser):
 
     def check_network(self, network: NetworkSettings, shape: tuple[int, ...]) -> None:
         """Raise ValueError if the network can't denoise images of shape (C, H, W) with these settings."""
-        takes, is_lpn = network.input_shape, network.is_lpn
-        if len(takes) != len(shape) or takes[0] != shape[0]:
-            known = ", ".join("any" if side is None else str(side) for side in takes)
-            raise ValueError(f"the network takes inputs of shape ({known}); the images have {shape}")
-        if any(side % network.multiple for side in shape[1:]):
-            raise ValueError(f"the network {network.name} needs sides that are multiples of {network.multiple}, and the "
-                             f"images are {shape[1]}x{shape[2]}")  # fmt: skip
+        is_lpn = network.role == "lpn"
+        if not is_lpn and network.role != "denoiser":
+            raise ValueError(f"the network {network.name} is no denoiser but a regulariser: name it under 'regulariser'")
+        network.check_images(shape)
         for name in ("precision",) if is_lpn else ("average", "stride", "strength"):
             if getattr(self, name) != type(self).model_fields[name].default:
                 others = "unconstrained networks" if is_lpn else "learned proximal networks"
                 raise ValueError(f"{name} is a setting of {others}, and the network is none: leave it out")
-        size = takes[1]
+        size = network.input_shape[1]
         if is_lpn and size and self.stride:
             check_stride(self.average, self.stride, size)
         if is_lpn and size and self.average == "by_count":
@@ -116,6 +113,10 @@ class Learned(Denoiser):
                                  "average uniform pads them; with by_count, patches must fit into the images")  # fmt: skip
             if self.strength != 1:
                 raise ValueError("strength is for the average uniform only; by_count is no proximal operator")
+
+    def certified(self, network: NetworkSettings) -> str:
+        """Return "prox" if the certificate of the network is that of the denoiser, too; else "none"."""
+        return "prox" if network.role == "lpn" and self.average == "uniform" and not self.clip else "none"
 
     def prox(self, network: Network, shape: tuple[int, ...], device: torch.device) -> Prox:
         """Return a network that `check_network` accepts as a denoiser of images (C, H, W) on the device, moving it there."""

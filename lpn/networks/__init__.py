@@ -3,8 +3,8 @@
 A new one is a file with a class of settings (`NetworkSettings`), whose `build` returns a `Network`.
 """
 
-from lpn.networks._base import LPN, Network, NetworkSettings, build_network, network_settings
+from lpn.networks._base import LPN, Network, NetworkSettings, Regulariser, build_network, network_settings
 
 BASE = NetworkSettings
 
-__all__ = ["BASE", "LPN", "Network", "NetworkSettings", "build_network", "network_settings"]
+__all__ = ["BASE", "LPN", "Network", "NetworkSettings", "Regulariser", "build_network", "network_settings"]

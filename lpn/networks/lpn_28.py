@@ -12,7 +12,7 @@ from lpn.networks._icnn import IcnnLPN, Layer, initialise
 class Lpn28(NetworkSettings):
     """An LPN of images (N, channels, 28, 28) in [0, 1]."""
 
-    is_lpn: ClassVar[bool] = True
+    role: ClassVar = "lpn"
 
     channels: PositiveInt = Field(default=1, description="channels of an image")
     hidden: PositiveInt = Field(default=64, description="channels of the hidden layers")

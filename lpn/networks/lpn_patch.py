@@ -15,7 +15,7 @@ class LpnPatch(NetworkSettings):
     Other sizes have the same layers, with a last convolution of size / 8.
     """
 
-    is_lpn: ClassVar[bool] = True
+    role: ClassVar = "lpn"
 
     channels: PositiveInt = Field(default=3, description="channels of an image")
     hidden: PositiveInt = Field(default=256, description="channels of the hidden layers")

@@ -13,7 +13,7 @@ from lpn.networks._scalar import ScalarLPN
 class LpnScalar(NetworkSettings):
     """An LPN of numbers: samples (N, 1). By default it has no quadratic term."""
 
-    is_lpn: ClassVar[bool] = True
+    role: ClassVar = "lpn"
 
     hidden: PositiveInt = Field(default=50, description="width of the hidden layers")
     layers: PositiveInt = Field(default=4, description="number of hidden layers after the first")

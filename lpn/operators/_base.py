@@ -15,8 +15,24 @@ from lpn.seeds import numpy_generator, torch_generator
 from lpn.settings import Component, blame
 
 
+class _Differentiable(torch.autograd.Function):
+    """A linear map whose gradient is its transpose, however the two are computed."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, apply: Callable[[Tensor], Tensor], transpose: Callable[[Tensor], Tensor]) -> Tensor:
+        ctx.maps = apply, transpose
+        return apply(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        apply, transpose = ctx.maps
+        return _Differentiable.apply(grad, transpose, apply), None, None
+
+
 class LinearOperator(ABC):
     """A linear map A from images (N, *input_shape) to measurements (N, *output_shape), (N, C, H, W) and (N, C, ...).
+
+    Autograd differentiates A by A^T and A^T by A, to any order.
 
     An operator defines `_forward` and `_adjoint`, for any float dtype and device; `_constant` gives it its own tensors in
     those of the input. If it mixes channels it says so, or defines `norm`.
@@ -30,11 +46,11 @@ class LinearOperator(ABC):
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return A x. Raises ValueError if the shape does not fit, as all the methods do."""
-        return self._forward(self._checked(x, self.input_shape))
+        return _Differentiable.apply(self._checked(x, self.input_shape), self._forward, self._adjoint)
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Return A^T y."""
-        return self._adjoint(self._checked(y, self.output_shape))
+        return _Differentiable.apply(self._checked(y, self.output_shape), self._adjoint, self._forward)
 
     def normal(self, x: Tensor) -> Tensor:
         """Return A^T A x."""

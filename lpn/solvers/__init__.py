@@ -1,4 +1,4 @@
-"""Plug-and-play algorithms, one a file: a subclass of `Solver`, with its settings and its mathematics."""
+"""Algorithms, one a file: a subclass of `Solver`, with its settings and its mathematics."""
 
 from lpn.solvers._base import Iterate, Problem, Solver, box, solve, squared, until
 

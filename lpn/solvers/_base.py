@@ -1,21 +1,21 @@
-"""What all solvers share: plug-and-play algorithms for y = A x + noise.
+"""What all solvers share: algorithms for y = A x + noise with a denoiser or a learned regulariser.
 
-With f = prox_R (an LPN), all minimise  F(x) = s ||A x - y||^2 + w R(x)  with the scale s (no factor 1/2) and a weight w that
-follows from the algorithm's penalty or step. Every solver yields one `Iterate` per iteration, so progress bars, curves
-and stopping are the caller's choice. LPN paper: Fang, Buchanan, Sulam, ICLR 2024, section 4. Meinhardt et al., ICCV 2017
-("Learning Proximal Operators") write the data term as alpha_data/2 ||A x - y||^2: alpha_data = 2 s.
+With f = prox_R (an LPN), the plug-and-play algorithms minimise  F(x) = s ||A x - y||^2 + w R(x)  with the scale s (no factor
+1/2) and a weight w that follows from the algorithm's penalty or step. Every solver yields one `Iterate` per iteration, so
+progress bars, curves and stopping are the caller's choice. LPN paper: Fang, Buchanan, Sulam, ICLR 2024, section 4. Meinhardt
+et al., ICCV 2017 ("Learning Proximal Operators") write the data term as alpha_data/2 ||A x - y||^2: alpha_data = 2 s.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from lpn.cg import conjugate_gradients
-from lpn.denoisers import Prox
 from lpn.denoisers.learned import squared
+from lpn.networks import NetworkSettings
 from lpn.operators import LinearOperator
 from lpn.settings import Component, blame
 
@@ -25,12 +25,12 @@ class Iterate:
     """The state after one iteration."""
 
     x: Tensor  # the reconstruction, (N, C, H, W)
-    z: Tensor  # the last output of the denoiser, (N, C, H, W)
+    z: Tensor  # the last output of the denoiser, (N, C, H, W); x if there is no denoiser, as the next is
     denoiser_input: Tensor  # what the denoiser was applied to, (N, C, H, W)
-    primal: Tensor  # ||x - z|| per image, (N,), over all splits; of PDHG the residual of the primal condition
-    dual: Tensor  # change of the split variables times the penalty, (N,); of PDHG the residual of the dual condition
+    primal: Tensor  # ||x - z|| per image, (N,), over all splits; others have their own residuals: PDHG, gradient descent
+    dual: Tensor  # change of the split variables times the penalty, (N,); others as above
     cg_iterations: Tensor  # of the x-step, int64 (N,); 0 if there is none
-    regulariser: Tensor | None = None  # R(z) per image, float64 (N,); None if the denoiser does not know it
+    regulariser: Tensor | None = None  # R(z) per image, float64 (N,); None if it is not known
 
 
 @dataclass(frozen=True)
@@ -100,17 +100,26 @@ def box(x: Tensor) -> Tensor:
 
 
 class Solver(Component):
-    """A plug-and-play algorithm with its settings."""
+    """A plug-and-play algorithm, or one that descends on a learned regulariser, with its settings.
+
+    Attributes:
+        takes: whether it works with a denoiser, the key 'prox' of a method, or with the key 'regulariser'.
+    """
 
     kind: ClassVar[str] = "solver"
+    takes: ClassVar[Literal["prox", "regulariser"]] = "prox"
 
     def check(self, norm: float | None, scale: float) -> None:
         """Raise ValueError if a step is above its bound for ||A|| = `norm`, if that is known, and s = `scale`."""
 
-    def iterates(self, problem: Problem, prox: Prox, x: Tensor) -> Iterator[Iterate]:
-        """Yield the iterates, without end, from the start x (N, C, H, W), with the denoiser by `lpn.denoisers.evaluate`.
+    def check_network(self, network: NetworkSettings, iterations: int) -> None:
+        """Raise ValueError if the solver can't work with this network of a regulariser, or as many iterations."""
 
-        Raises ValueError as `check` does.
+    def iterates(self, problem: Problem, prior: Any, x: Tensor, /) -> Iterator[Iterate]:
+        """Yield the iterates, without end, from the start x (N, C, H, W).
+
+        The prior is what the solver takes: a denoiser, `lpn.denoisers.Prox`, which `lpn.denoisers.evaluate` applies, or a
+        `lpn.networks.Regulariser`. Raises ValueError as `check` does.
         """
         raise NotImplementedError
 
@@ -123,14 +132,14 @@ class Solver(Component):
         return problem.data_term(x)
 
 
-def solve(solver: Solver, problem: Problem, prox: Prox, x: Tensor) -> Iterator[Iterate]:
+def solve(solver: Solver, problem: Problem, prior: Any, x: Tensor) -> Iterator[Iterate]:
     """Yield the iterates of a solver from x (N, C, H, W), checked: it may be a plug-in.
 
     Raises ValueError if the solver fails, or yields something else than it must; it names the plug-in's file.
     """
     fault = None
     try:
-        for iterate in solver.iterates(problem, prox, x):
+        for iterate in solver.iterates(problem, prior, x):
             if fault := _fault(iterate, x):
                 break
             yield iterate

@@ -11,22 +11,23 @@ from typing import Annotated, Self
 import numpy as np
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor
 
-from lpn.checkpoints import load_model, read_checkpoint, save_model
+from lpn.checkpoints import load_state, read_checkpoint, save_model
 from lpn.compute import describe_device, use_bf16
 from lpn.data import DataSet
 from lpn.files import checksum, read_array, write_json, write_text
 from lpn.images import load_images
-from lpn.networks import Network, build_network
+from lpn.networks import Network, Regulariser, build_network
 from lpn.seeds import stream_seed
 from lpn.settings import Choice, Component, files, parts
-from lpn.training.batches import image_batches
+from lpn.training.batches import image_batches, noisy_batches
+from lpn.training.pairs import ARRAYS as PAIRS
+from lpn.training.pairs import pair_batches, read_pairs
 from lpn.training.schedule import make_schedule
 from lpn.training.settings import TrainingSettings
 from lpn.training.shard import Shard
-from lpn.training.trainer import Trainer
-from lpn.training.validation import make_validation
+from lpn.training.trainer import Batch, Trainer
+from lpn.training.validation import make_critic_validation, make_validation
 
 
 class TrainSpec(TrainingSettings):
@@ -43,38 +44,52 @@ class TrainSpec(TrainingSettings):
         return self
 
 
-def make_batches(spec: TrainSpec, data: Path | np.ndarray | None, shard: Shard) -> Callable[[int], Tensor]:
-    """Return step -> this process's shard of a clean batch."""
+def make_batches(
+    spec: TrainSpec, data: Path | np.ndarray | None, pairs: Path | None, shard: Shard
+) -> Callable[[int], Batch]:
+    """Return number -> this process's shard of a batch."""
+    if spec.pairs:
+        if not isinstance(data, Path) or pairs is None:
+            raise ValueError("a regulariser learns of pairs: give the folder of prepared images and that of its pairs")
+        images = load_images(data / "train.npy")
+        spec.check_images(images.shape[1], [(*images.shape[2:], len(images))])
+        return pair_batches(images, read_pairs(pairs, "train", data / "train.npy", spec.pairs), spec, shard=shard)
     if data is None:
         assert spec.dataset is not None
         spec.check_images(spec.dataset.channels, None)
-        return spec.dataset.batches(spec.batch_size, spec.seed, shard)
-    images = data if isinstance(data, np.ndarray) else load_images(data / "train.npy")
-    spec.check_images(images.shape[1], [(*images.shape[2:], len(images))])
-    patch = None if images.shape[1:] == spec.sample_shape else spec.sample_shape[-1]
-    options = {"crops": spec.crops, "augment": spec.augment, "shard": shard}
-    return image_batches(images, spec.batch_size, spec.seed, patch=patch, **options)
+        clean = spec.dataset.batches(spec.batch_size, spec.seed, shard)
+    else:
+        images = data if isinstance(data, np.ndarray) else load_images(data / "train.npy")
+        spec.check_images(images.shape[1], [(*images.shape[2:], len(images))])
+        patch = None if images.shape[1:] == spec.sample_shape else spec.sample_shape[-1]
+        options = {"crops": spec.crops, "augment": spec.augment, "shard": shard}
+        clean = image_batches(images, spec.batch_size, spec.seed, patch=patch, **options)
+    assert spec.sigma is not None
+    return noisy_batches(clean, spec.sigma, spec.seed, clip=spec.clip_noisy, shard=shard)
 
 
 def make_trainer(
-    spec: TrainSpec, data: Path | np.ndarray | None, init: Path | None, device: torch.device, shard: Shard
+    spec: TrainSpec,
+    data: Path | np.ndarray | None,
+    init: Path | None,
+    device: torch.device,
+    shard: Shard,
+    pairs: Path | None = None,
 ) -> Trainer:
     """Return the trainer: the network, with the weights of `init` if given, its data and its schedule.
 
     `data` is the folder of prepared images, or the training images themselves, uint8 or float32 (n, C, H, W); None if the
-    settings have a data set. Raises ValueError if they do not fit.
+    settings have a data set. `pairs` is the folder of the pairs of a regulariser. Raises ValueError if they do not fit.
     """
     torch.manual_seed(stream_seed(spec.seed, "initialisation"))
     model = build_network(spec.network)
     if init:
-        model.load_state_dict(load_model(init, spec.network).state_dict())
+        load_initial(model, init)
     return Trainer(
         model.to(device),
-        make_batches(spec, data, shard),
+        make_batches(spec, data, pairs, shard),
         make_schedule(spec.phases, math.prod(spec.sample_shape)),
-        sigma=spec.sigma,
-        seed=spec.seed,
-        clip=spec.clip_noisy,
+        betas=spec.betas,
         weight_decay=spec.weight_decay,
         bf16=spec.precision == "bf16" and use_bf16(device),
         compile=spec.compile,
@@ -83,29 +98,45 @@ def make_trainer(
     )
 
 
+def load_initial(model: Network, path: Path) -> None:
+    """Load the weights of a model into a network, or into its part that has weights of these names, as UAR has an AR.
+
+    Raises UserError if they do not fit.
+    """
+    state = read_checkpoint(path)["model_state_dict"]
+    parts = [part for part in model.modules() if isinstance(part, Network) and part.state_dict().keys() == state.keys()]
+    load_state(parts[0] if parts else model, state, path)
+
+
 def validation_of(
-    data: Path | None, count: int, spec: TrainSpec, device: torch.device
+    data: Path | None, count: int, spec: TrainSpec, device: torch.device, pairs: Path | None = None
 ) -> Callable[[Network], dict[str, float]] | None:
-    """Return model -> PSNR and SSIM on the first validation images of a folder; None if there are none."""
+    """Return model -> scores on the first validation images of a folder; None if there are none."""
     if data is None:
         return None
     with suppress(ValueError):  # load_images says what is wrong
         if not len(read_array(data / "validation.npy", mmap_mode="r")):
             return None
-    return make_validation(load_images(data / "validation.npy")[:count], spec, device)
+    images = load_images(data / "validation.npy")[:count]
+    if spec.pairs and pairs:
+        y, start = read_pairs(pairs, "validation", data / "validation.npy", spec.pairs)
+        return make_critic_validation(images, [y[:count], start[:count]], spec, device)
+    return make_validation(images, spec, device)
 
 
-def checksums(spec: TrainSpec, data: Path | None, init: Path | None) -> dict[str, str]:
+def checksums(spec: TrainSpec, data: Path | None, init: Path | None, pairs: Path | None = None) -> dict[str, str]:
     """Return the checksums of the files that decide the training: data, weights, plug-ins and files of the settings."""
     plug_ins = {part.name.rpartition(":")[0] for part in parts(spec) if isinstance(part, Component)} - {""}
     named = {name: name for name in [*files(spec), *plug_ins]} | {"data": data and data / "train.npy", "init": init}
+    named |= {name: pairs / f"train_{name}.npy" for name in PAIRS} if pairs else {}
     return {key: checksum(file) for key, file in named.items() if file}
 
 
 def write_results(trainer: Trainer, output: Path, log: Path) -> None:
     """Write the model, what made it beside it, and the log as CSV: step, loss, learning rate and validation."""
-    last = ["lr", "loss", "validation_psnr", "validation_ssim"]
     names = ["step", "loss_name", "gamma", *(name for record in trainer.records for name in record)]
+    scores = [] if isinstance(trainer.model, Regulariser) else ["validation_psnr", "validation_ssim"]
+    last = dict.fromkeys(["lr", "loss", *scores, *(name for name in names if name.startswith("validation_"))])
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, [*dict.fromkeys(name for name in names if name not in last), *last], lineterminator="\n")
     writer.writeheader()

@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
-
 from lpn.training.settings import Phase
 
 
@@ -16,17 +14,19 @@ class Stage:
 
     Attributes:
         stop: the step after the last one.
-        loss: residuals (N, ...) -> loss, a scalar.
+        loss: residuals (N, ...) -> loss, a scalar; or that of a `PairLoss`.
         logged: what is particular to the stage, for the log, e.g. {"gamma": 0.1}.
         phase: the phase of which the stage is a part.
         start: the first step of the phase.
+        first_batch: the number of the batch of that step.
     """
 
     stop: int
-    loss: Callable[[Tensor], Tensor]
+    loss: Callable[..., Any]
     logged: dict[str, float]
     phase: Phase
     start: int
+    first_batch: int
 
     @property
     def loss_settings(self) -> dict[str, Any]:
@@ -40,6 +40,10 @@ class Stage:
             return lr
         return lr * (final_lr / lr) ** ((step - self.start) / self.phase.steps)
 
+    def batch_at(self, step: int) -> int:
+        """Return the number of the batch of a step, which several steps may share (`Objective.steps_per_batch`)."""
+        return self.first_batch + (step - self.start) // self.phase.loss.steps_per_batch
+
 
 def make_schedule(phases: Iterable[Phase], dimension: int) -> list[Stage]:
     """Turn phases into stages.
@@ -48,12 +52,13 @@ def make_schedule(phases: Iterable[Phase], dimension: int) -> list[Stage]:
     also has the remainder. `dimension` is the number of entries of a sample.
     """
     stages: list[Stage] = []
-    start = 0
+    start = first_batch = 0
     for phase in phases:
         parts = phase.loss.stages(dimension)
         ends = [start + (i + 1) * (phase.steps // len(parts)) for i in range(len(parts) - 1)] + [start + phase.steps]
-        stages += [Stage(end, loss, logged, phase, start) for end, (loss, logged) in zip(ends, parts, strict=True)]
+        stages += [Stage(end, *part, phase, start, first_batch) for end, part in zip(ends, parts, strict=True)]
         start += phase.steps
+        first_batch += -(-phase.steps // phase.loss.steps_per_batch)
     return stages
 
 

@@ -6,15 +6,16 @@ from typing import Annotated, Literal, Self, cast
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from lpn.augmentations import Augmentation
-from lpn.losses import Loss
+from lpn.losses import Objective, PairLoss
 from lpn.networks import NetworkSettings
+from lpn.operators import OperatorSettings
 from lpn.settings import Choice, Settings
 
 
 class Phase(Settings):
     """A part of a training: steps with one loss. Its stages (`Loss.stages`) share the steps equally."""
 
-    loss: Annotated[Loss, Choice("loss")] = Field(description="the loss")
+    loss: Annotated[Objective, Choice("loss")] = Field(description="the loss")
     steps: PositiveInt = Field(description="number of steps")
     lr: PositiveFloat = Field(description="learning rate of Adam")
     final_lr: PositiveFloat | None = Field(default=None, description="it falls to this exponentially (null: it stays)")
@@ -27,11 +28,23 @@ class Phase(Settings):
         return self
 
 
+class Pairs(Settings):
+    """How training images are measured, so that a regulariser learns what reconstructions look like."""
+
+    operator: Annotated[OperatorSettings, Choice("operator")] = Field(description="the operator A of y = A x + noise")
+    noise: NonNegativeFloat = Field(description="standard deviation of the noise, which is drawn anew in every step")
+    clip: bool = Field(default=False, description="whether the reconstructions are clipped to [0, 1]")
+    seed: NonNegativeInt = Field(default=0, description="seed of random operators")
+
+
 class TrainingSettings(Settings):
     """What decides a training, besides its data and the weights it starts from."""
 
     network: Annotated[NetworkSettings, Choice("network")] = Field(description="the network")
-    sigma: PositiveFloat = Field(description="standard deviation of the noise that is added to samples")
+    sigma: PositiveFloat | None = Field(
+        default=None, description="standard deviation of the noise that is added to samples; needed unless `pairs` is given"
+    )
+    pairs: Pairs | None = Field(default=None, description="of regularisers: how images are measured; null: for denoising")
     seed: NonNegativeInt = Field(description="seed of weights, data order, crops and noise")
     batch_size: PositiveInt = Field(description="samples, or patches, of a step")
     phases: list[Phase] = Field(min_length=1, description="the schedule: loss, steps, lr, final_lr")
@@ -43,7 +56,12 @@ class TrainingSettings(Settings):
         default=None, description="augmentation of images (null: plain random crops)"
     )
     clip_noisy: bool = Field(default=False, description="whether noisy samples are clipped to [0, 1]")
-    weight_decay: NonNegativeFloat = Field(default=0.0, description="factor of half the squared norm of the weights")
+    betas: list[Annotated[float, Field(ge=0, lt=1)]] = Field(
+        default=[0.9, 0.999], min_length=2, max_length=2, description="decay rates of Adam's moments"
+    )
+    weight_decay: NonNegativeFloat = Field(
+        default=0.0, description="factor of half the squared norm of the weights (ACR: of its two last terms only)"
+    )
     precision: Literal["fp32", "bf16"] = Field(
         default="fp32", description="arithmetic of the network; bf16 is used only by processors that are faster in it"
     )
@@ -55,7 +73,34 @@ class TrainingSettings(Settings):
             raise ValueError(f"batch_size, {self.batch_size}, is not a multiple of crops, {self.crops}")
         if self.compile and not self.network.compiles:
             raise ValueError(f"torch.compile can't compile the network '{self.network.name}'; set compile to false")
+        self._check_task()
         return self
+
+    def _check_task(self) -> None:
+        """Raise ValueError unless network, losses and data are all of denoising, or all of regularisers."""
+        network = f"the network '{self.network.name}'"
+        if (self.pairs is None) == self.network.is_regulariser:
+            said = "is a regulariser: give pairs, how images are measured" if self.pairs is None else "is none: remove pairs"
+            raise ValueError(f"{network} {said}")
+        if (self.sigma is None) == (self.pairs is None):
+            raise ValueError("lacks 'sigma', the noise to be removed" if self.pairs is None else
+                             "'sigma' is for denoising; pairs has 'noise'. Remove sigma")  # fmt: skip
+        for loss in (phase.loss for phase in self.phases):
+            if isinstance(loss, PairLoss) != self.network.is_regulariser:
+                fitting = "critic, unrolled, alternating" if self.network.is_regulariser else "l1, l2, proximal_matching"
+                raise ValueError(f"the loss '{loss.name}' can't train {network}; use one of its kind, such as {fitting}")
+        if self.needs_generator and not self.network.has_generator:
+            raise ValueError(f"{network} has no generator, which a loss trains; use the loss critic, or the network uar")
+        if self.pairs is not None and (self.augment is not None or self.clip_noisy):
+            raise ValueError("augment and clip_noisy are for denoising; remove them (pairs has 'clip')")
+        if self.pairs is not None and self.precision != "fp32":
+            raise ValueError("regularisers are trained in fp32, because their penalties differentiate gradients; set "
+                             "precision to fp32")  # fmt: skip
+
+    @property
+    def needs_generator(self) -> bool:
+        """Whether a loss moves a generator."""
+        return any(isinstance(phase.loss, PairLoss) and phase.loss.needs_generator for phase in self.phases)
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -95,6 +140,11 @@ class TrainingSettings(Settings):
                 raise ValueError(f"patches of {side}x{side} don't fit into training images of {height}x{width}")
             if self.crops > 1 and (height, width) == (side, side):
                 raise ValueError(f"crops is {self.crops}, but the training images are as small as the patches; set it to 1")
+            if self.pairs:
+                self.pairs.operator.check((*shape[:1], height, width))
+            if self.needs_generator and (height, width) != (side, side):
+                raise ValueError(f"a generator reconstructs whole images, so the network '{name}' must have the size of the "
+                                 f"training images, {height}x{width}, not {side}")  # fmt: skip
 
 
 class Logging(Settings):

@@ -36,6 +36,13 @@ class Shard:
         distributed.all_reduce(total)
         return total / self.count
 
+    def average(self, tensors: list[Tensor]) -> None:
+        """Replace tensors, such as gradients, by their means over all processes; all of them must call this."""
+        if self.count > 1:
+            means = self.mean(torch.cat([tensor.flatten() for tensor in tensors]))
+            for tensor, mean in zip(tensors, means.split([tensor.numel() for tensor in tensors]), strict=True):
+                tensor.copy_(mean.view(tensor.shape))
+
     def wait(self) -> None:
         """Wait until all processes are here."""
         if self.count > 1:

@@ -1,8 +1,10 @@
 """The training step and the loop around it."""
 
+import math
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,47 +14,63 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lpn.checkpoints import load_state
 from lpn.errors import UserError, on_stop_signals
-from lpn.networks import Network
-from lpn.seeds import torch_generator
+from lpn.losses import Pair
+from lpn.networks import Network, Regulariser
+from lpn.training.batches import prefetch
 from lpn.training.schedule import Stage, stage_at
 from lpn.training.shard import WHOLE, Shard
 
+Batch = tuple[Tensor, Tensor] | Pair  # (clean, noisy), each (N, *input_shape); or pairs for regularisers
+
 
 class DivergenceError(ArithmeticError):
-    """A loss or a weight became NaN or infinite."""
+    """A loss exploded, or a weight became NaN or infinite."""
 
 
 class Interrupted(SystemExit):
     """Training was asked to stop by a signal and did, after it saved its state."""
 
 
+def _groups(model: Network, weight_decay: float) -> list[dict[str, Any]]:
+    """Return the parameters of a network for an optimiser: those that decay, and the rest, if there is any."""
+    decayed = model.decayed_weights()
+    chosen = {id(weight) for weight in decayed}
+    rest = [weight for weight in model.parameters() if id(weight) not in chosen]
+    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]
+
+
+def _check_scalar(loss: Tensor, stage: Stage) -> None:
+    if loss.dim():
+        raise UserError(f"the loss '{stage.phase.loss.name}' returns {tuple(loss.shape)}: it must return a scalar.")
+
+
 class Trainer:
-    """Trains a network: clean batch, noisy = clean + sigma N(0, I), loss of f(noisy) - clean, Adam, projection.
+    """Trains a network: loss of f(noisy) - clean, or of pairs, Adam, projection.
 
     Args:
         model: the network, on its device.
-        batches: step -> clean batch (N, *input_shape), or this process's shard of it, on the CPU.
+        batches: number -> batch, or this process's shard of it, on the CPU; called by a thread ahead of time.
         stages: the schedule, from `make_schedule`.
-        sigma: standard deviation of the noise.
-        seed: seed of the noise stream.
-        clip: whether noisy samples are clipped to [0, 1].
-        weight_decay: weight of  1/2 ||weights||^2  in the loss.
+        betas: decay rates of Adam's moments.
+        weight_decay: weight of  1/2 ||weights||^2  in the loss, of `Network.decayed_weights`.
         bf16: compute f in bfloat16 autocast; weights, losses and optimiser stay in float32.
         compile: pass the network through `torch.compile`.
         first_step: steps that the model took before this training; random streams go on from there.
         shard: this process's shard of every batch. The processes hold the same weights and take the same steps; any number
             of processes goes on from the state of any other number.
+
+    Attributes:
+        waited: seconds that steps waited for their batches.
     """
 
     def __init__(
         self,
         model: Network,
-        batches: Callable[[int], Tensor],
+        batches: Callable[[int], Batch],
         stages: list[Stage],
         *,
-        sigma: float,
-        seed: int,
-        clip: bool = False,
+        betas: Sequence[float] = (0.9, 0.999),
         weight_decay: float = 0.0,
         bf16: bool = False,
         compile: bool = False,
@@ -62,13 +80,13 @@ class Trainer:
         self.first_step, self.shard = first_step, shard
         self.model = model.to(memory_format=torch.channels_last)
         self.f: Callable[[Tensor], Tensor] = torch.compile(model) if compile else model
-        if shard.count > 1:
+        if shard.count > 1 and not isinstance(model, Regulariser):  # whose gradients are averaged by `_step_of_player`
             assert isinstance(self.f, torch.nn.Module)
             self.f = DistributedDataParallel(self.f, static_graph=True)  # static: f does not depend on the last bias of psi
-        self.batches, self.stages, self.sigma, self.seed, self.clip, self.bf16 = batches, stages, sigma, seed, clip, bf16
+        self.batches, self.stages, self.bf16 = batches, stages, bf16
         self.device = next(model.parameters()).device
-        self.optimizer = torch.optim.Adam(model.parameters(), weight_decay=weight_decay, fused=True)
-        self.step_count = 0
+        self.optimizer = torch.optim.Adam(_groups(model, weight_decay), betas=(betas[0], betas[1]), fused=True)
+        self.step_count, self.waited = 0, 0.0
         self.losses: list[Tensor] = []  # since the last record
         self.records: list[dict[str, Any]] = []
 
@@ -77,31 +95,45 @@ class Trainer:
         """Number of steps of the whole schedule."""
         return self.stages[-1].stop
 
-    def step(self) -> Tensor:
-        """Take one step and return its loss over the whole batch, a scalar tensor that is not waited for."""
+    def batch_number(self, step: int) -> int:
+        """Return the number of the batch of a step."""
+        return self.first_step + stage_at(self.stages, step).batch_at(step)
+
+    def step(self, batch: Batch | None = None) -> Tensor:
+        """Take one step and return its loss over the whole batch, a scalar tensor that is not waited for.
+
+        `batch` is that of the step, if it is already made.
+        """
         stage = stage_at(self.stages, self.step_count)
         for group in self.optimizer.param_groups:
             group["lr"] = stage.lr_at(self.step_count)
-        clean = self.batches(self.first_step + self.step_count)
-        generator = torch_generator(self.seed, "noise", self.first_step + self.step_count)
-        size = len(clean) * self.shard.count
-        noise = torch.randn(size, *clean.shape[1:], generator=generator, dtype=clean.dtype)
-        noisy = torch.add(clean, noise[self.shard.of(size)], alpha=self.sigma)
-        noisy = noisy.clamp_(0, 1) if self.clip else noisy
-        clean, noisy = clean.to(self.device), noisy.to(self.device)  # last, while a GPU still computes the step before
+        batch = batch or self.batches(self.batch_number(self.step_count))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self._pair_loss(stage, batch) if isinstance(batch, Pair) else self._loss(stage, *batch)
+        self.optimizer.step()
+        self.model.project()
+        self.step_count += 1
+        return self.shard.mean(loss)
+
+    def _loss(self, stage: Stage, clean: Tensor, noisy: Tensor) -> Tensor:
+        """Return the loss of residuals, after its gradient was computed."""
+        clean, noisy = clean.to(self.device), noisy.to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             output = self.f(noisy)
         if output.shape != clean.shape:
             raise UserError(f"the network returns {tuple(output.shape)} for samples {tuple(clean.shape)}; keep the shape.")
         loss = stage.loss(output.to(clean.dtype) - clean)
-        if loss.dim():
-            raise UserError(f"the loss '{stage.phase.loss.name}' returns {tuple(loss.shape)}: it must return a scalar.")
-        self.optimizer.zero_grad(set_to_none=True)
+        _check_scalar(loss, stage)
         loss.backward()
-        self.optimizer.step()
-        self.model.project()
-        self.step_count += 1
-        return self.shard.mean(loss.detach())
+        return loss.detach()
+
+    def _pair_loss(self, stage: Stage, pair: Pair) -> Tensor:
+        """Return the loss of pairs, after its gradient by the weights of the player that the step moves was computed."""
+        loss, weights = stage.loss(self.model, pair.to(self.device), self.step_count - stage.start)
+        _check_scalar(loss, stage)
+        loss.backward(inputs=weights)
+        self.shard.average([weight.grad for weight in weights if weight.grad is not None])
+        return loss.detach()
 
     def finish_interval(self) -> dict[str, Any]:
         """Turn the losses since the last record into a new one, and return it.
@@ -118,10 +150,12 @@ class Trainer:
         return record
 
     def check_finite(self) -> None:
-        """Raise DivergenceError, naming the step, if a loss since the last record or a weight is not finite."""
+        """Raise DivergenceError, naming the step, if a loss since the last record exploded, or a weight is not finite."""
         weights = torch.stack([weight.detach().sum() for weight in self.model.parameters()]).sum()
         values = torch.stack([*self.losses, weights]).cpu()
-        bad = (~values.isfinite()).nonzero().flatten().tolist()
+        limits = torch.full_like(values, stage_at(self.stages, self.step_count - 1).phase.loss.largest)
+        limits[-1] = math.inf
+        bad = (~(values.abs() < limits)).nonzero().flatten().tolist()
         if bad and bad[0] < len(self.losses):
             step = self.step_count - len(self.losses) + bad[0]
             raise DivergenceError(f"the loss became {values[bad[0]].item()} at step {step}")
@@ -176,9 +210,14 @@ def train(
     ends = {stage.stop for stage in trainer.stages}
     saved = time.monotonic()
     received: list[int] = []
-    with on_stop_signals(signal.SIG_IGN if trainer.shard.rank else lambda number, frame: received.append(number)):
+    handler = signal.SIG_IGN if trainer.shard.rank else lambda number, frame: received.append(number)
+    numbers = (trainer.batch_number(step) for step in range(trainer.step_count, trainer.total_steps))
+    with on_stop_signals(handler), closing(prefetch(trainer.batches, numbers)) as batches:
         while trainer.step_count < trainer.total_steps:
-            trainer.losses.append(trainer.step())
+            asked = time.monotonic()
+            batch = next(batches)
+            trainer.waited += time.monotonic() - asked
+            trainer.losses.append(trainer.step(batch))
             step, last = trainer.step_count, trainer.step_count == trainer.total_steps
             validates = validate is not None and (last or step % validate_every == 0)
             if validates or step in ends or step % log_every == 0:

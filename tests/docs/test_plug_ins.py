@@ -24,7 +24,7 @@ from lpn.operators.identity import IdentitySettings
 from lpn.prepare import prepare
 from lpn.settings import KINDS, describe
 from lpn.solvers import Problem, solve
-from lpn.training.batches import image_batches
+from lpn.training.batches import image_batches, noisy_batches
 from lpn.training.schedule import make_schedule
 from lpn.training.settings import TrainingSettings
 from lpn.training.trainer import Trainer
@@ -188,7 +188,8 @@ def test_a_training_with_network_loss_and_augmentation(folder: Path, tmp_path: P
     batches = image_batches(images, 4, 0, patch=16, crops=2, augment=spec.augment)
     torch.manual_seed(0)
     network = build_network(spec.network)
-    trainer = Trainer(network, batches, make_schedule(spec.phases, math.prod(spec.sample_shape)), sigma=0.1, seed=0)
+    stages = make_schedule(spec.phases, math.prod(spec.sample_shape))
+    trainer = Trainer(network, noisy_batches(batches, 0.1, 0), stages)
     first, *losses = [trainer.step().item() for _ in range(60)]
     assert first > 0.1
     assert np.mean(losses[-10:]) < 0.075  # the mean of |noise| is 0.08

@@ -4,10 +4,17 @@ import pytest
 import torch
 from conftest import SMALL
 
-from lpn.networks import LPN, build_network, network_settings
+from lpn.networks import LPN, Regulariser, build_network, network_settings
 from lpn.networks.lpn_28 import Lpn28
 
-SETTINGS = [*SMALL.values(), {"name": "dncnn", "depth": 3, "hidden": 2}, {"name": "gradient_step", "hidden": 2}]
+SETTINGS = [
+    *SMALL.values(),
+    {"name": "dncnn", "depth": 3, "hidden": 2},
+    {"name": "gradient_step", "hidden": 2},
+    {"name": "ar", "size": 16, "hidden": 2},
+    {"name": "acr", "filters": 2, "layers": 1},
+    {"name": "uar", "size": 16, "hidden": 2, "steps": 1},
+]
 
 
 @pytest.mark.parametrize("values", SETTINGS, ids=str)
@@ -17,7 +24,9 @@ def test_settings_describe_the_network(values: dict) -> None:
     model = build_network(settings)
     assert model.config["name"] == values["name"]
     assert settings.input_shape == model.input_shape
-    assert settings.is_lpn == isinstance(model, LPN)
+    assert (settings.role == "lpn") == isinstance(model, LPN)
+    assert (settings.role in ("regulariser", "convex regulariser")) == isinstance(model, Regulariser)
+    assert (settings.role in ("lpn", "convex regulariser")) == bool(model.constrained_weights())
     again = build_network(model.config)
     assert again.config == model.config
     again.load_state_dict(model.state_dict())

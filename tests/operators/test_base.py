@@ -26,6 +26,18 @@ def test_adjoint(operator: LinearOperator, device: torch.device) -> None:
     torch.testing.assert_close(ax.cpu(), operator(x.cpu()), rtol=0, atol=precision(operator, device) * ax.norm().item())
 
 
+def test_autograd_differentiates_both_maps(operator: LinearOperator, device: torch.device) -> None:
+    """The gradient of <A x, y> in x is A^T y, that of <A^T y, x> in y is A x, and A^T y is differentiated again."""
+    x = torch.randn(2, *operator.input_shape, device=device, requires_grad=True)
+    y = torch.randn(2, *operator.output_shape, device=device, requires_grad=True)
+    (in_x,) = torch.autograd.grad((operator(x) * y).sum(), x, create_graph=True)
+    (in_y,) = torch.autograd.grad((operator.adjoint(y) * x).sum(), y)
+    (again,) = torch.autograd.grad((in_x * x.detach()).sum(), y)
+    torch.testing.assert_close(in_x, operator.adjoint(y))
+    torch.testing.assert_close(in_y, operator(x))
+    torch.testing.assert_close(again, operator(x))
+
+
 def test_float32_and_any_strides(operator: LinearOperator, device: torch.device) -> None:
     x = draw(2, *operator.input_shape).to(device)
     single = operator(x.float())

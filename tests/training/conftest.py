@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from lpn.networks import build_network
-from lpn.training.batches import image_batches
+from lpn.training.batches import image_batches, noisy_batches
 from lpn.training.schedule import Stage, make_schedule
 from lpn.training.settings import Phase, TrainingSettings
 from lpn.training.state import Checkpoints, Identity
@@ -31,7 +31,7 @@ def small_trainer(
     torch.manual_seed(seed)
     model = build_network({"name": "lpn_28", "hidden": 2}).to(device)
     images = np.random.default_rng(0).integers(0, 256, (10, 1, 28, 28)).astype(np.uint8)
-    return Trainer(model, image_batches(images, 4, seed), stages_of(phases, 784), sigma=0.1, seed=seed, **options)
+    return Trainer(model, noisy_batches(image_batches(images, 4, seed), 0.1, seed), stages_of(phases, 784), **options)
 
 
 def small_settings(**changes: Any) -> TrainingSettings:

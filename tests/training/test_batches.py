@@ -1,3 +1,6 @@
+import threading
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +11,7 @@ from lpn.augmentations.crops import Crops
 from lpn.augmentations.ct import CT
 from lpn.augmentations.flips import Flips
 from lpn.augmentations.ranges import Ranges
-from lpn.training.batches import image_batches
+from lpn.training.batches import image_batches, noisy_batches, prefetch
 from lpn.training.shard import Shard
 
 
@@ -68,3 +71,64 @@ def test_misfits() -> None:
         image_batches(images, 2, 0, crops=2)
     with pytest.raises(ValueError, match="3 processes can't share the 4 images"):
         image_batches(np.zeros((8, 1, 16, 16), np.uint8), 8, 0, patch=8, crops=2, shard=Shard(0, 3))
+
+
+def test_noise_is_that_of_the_step() -> None:
+    batches = noisy_batches(lambda step: torch.zeros(50, 1, 20, 20), 0.5, 3)
+    clean, noisy = batches(7)
+    assert clean.abs().max() == 0
+    assert noisy.std().item() == pytest.approx(0.5, rel=0.01)
+    assert torch.equal(noisy, batches(7)[1])
+    assert not torch.equal(noisy, batches(8)[1])
+
+
+def test_a_thread_makes_one_batch_ahead() -> None:
+    """While a step runs, the next batch is made, in another thread, and not the one after it."""
+    made: dict[int, threading.Thread] = {}
+    arrived = threading.Event()
+
+    def make(step: int) -> int:
+        made[step] = threading.current_thread()
+        if step == 4:
+            arrived.set()
+        return 10 * step
+
+    batches = prefetch(make, range(3, 7))
+    assert next(batches) == 30
+    assert arrived.wait(10)
+    assert [*made] == [3, 4]
+    assert [*batches] == [40, 50, 60]
+    assert [*made] == [3, 4, 5, 6]
+    assert threading.main_thread() not in made.values()
+    assert not any(thread.is_alive() for thread in made.values())
+
+
+def test_a_batch_of_several_steps_is_made_once() -> None:
+    made: list[int] = []
+    assert [*prefetch(lambda step: made.append(step) or step, [0, 0, 0, 1, 1, 2])] == [0, 0, 0, 1, 1, 2]
+    assert made == [0, 1, 2]
+
+
+def test_a_fault_in_the_thread_arises_at_its_step() -> None:
+    def make(step: int) -> int:
+        if step == 2:
+            raise ValueError("patches of 8x8 don't fit")
+        return step
+
+    batches = prefetch(make, range(4))
+    assert [next(batches), next(batches)] == [0, 1]
+    with pytest.raises(ValueError, match="don't fit"):
+        next(batches)
+
+
+def threads_of_batches() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("batches")]
+
+
+@pytest.mark.parametrize("end", [lambda batches: batches.close(), list], ids=["closed", "finished"])
+def test_the_thread_ends(end: Callable[..., object]) -> None:
+    batches = prefetch(lambda step: step, range(3))
+    next(batches)
+    assert threads_of_batches()
+    end(batches)
+    assert not threads_of_batches()

@@ -15,7 +15,7 @@ from lpn.augmentations.flips import Flips
 from lpn.augmentations.ranges import Ranges
 from lpn.data.laplace import Laplace
 from lpn.networks import build_network
-from lpn.training.batches import image_batches
+from lpn.training.batches import image_batches, noisy_batches
 from lpn.training.shard import WHOLE, Shard
 from lpn.training.trainer import Trainer
 
@@ -64,7 +64,8 @@ def train_float64(shard: Shard, network: dict[str, Any]) -> tuple[dict[str, Tens
     patch = 28 if network["name"] == "lpn_28" else 16
     patches = image_batches(IMAGES, 8, 0, patch=patch, augment=Flips(), shard=shard)
     stages = stages_of(PHASES, 100)
-    trainer = Trainer(model, lambda step: patches(step).double(), stages, sigma=0.1, seed=0, shard=shard)
+    batches = noisy_batches(lambda step: patches(step).double(), 0.1, 0, shard=shard)
+    trainer = Trainer(model, batches, stages, shard=shard)
     losses = [trainer.step().item() for _ in range(trainer.total_steps)]
     return trainer.model.state_dict(), losses
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from lpn.errors import UserError
 from lpn.networks import build_network
 from lpn.training.state import Checkpoints, Identity
-from lpn.training.trainer import Interrupted, Trainer, train
+from lpn.training.trainer import Batch, Interrupted, Trainer, train
 
 from .conftest import PHASES, checkpoints_in, records_of, small_settings, small_trainer
 
@@ -20,8 +20,8 @@ def train_until(trainer: Trainer, checkpoints: Checkpoints, step: int) -> None:
     """Train up to `step`, in the middle of an interval if it is odd, and save."""
     take = trainer.step
 
-    def take_and_stop() -> Tensor:
-        loss = take()
+    def take_and_stop(batch: Batch | None = None) -> Tensor:
+        loss = take(batch)
         if trainer.step_count == step:
             os.kill(os.getpid(), signal.SIGTERM)
         return loss

@@ -1,5 +1,6 @@
 import itertools
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from lpn.networks import LPN
 from lpn.networks.dncnn import DnCNNSettings
-from lpn.training.trainer import DivergenceError, Interrupted, Trainer, train
+from lpn.training.batches import noisy_batches
+from lpn.training.trainer import Batch, DivergenceError, Interrupted, Trainer, train
 
 from .conftest import checkpoints_in, records_of, small_trainer, stages_of
 
@@ -34,9 +36,7 @@ def test_published_adam_steps() -> None:
         {"loss": "l1", "steps": 3, "lr": 1e-3},
         {"loss": {"name": "proximal_matching", "gamma": [float(arrays["gamma"]) / 28]}, "steps": 3, "lr": 1e-4},
     ]
-    trainer = Trainer(model, lambda step: clean, stages_of(phases, 784), sigma=0.0, seed=0)
-    f = trainer.f
-    trainer.f = lambda x: f(noisy)  # the pair is fixed
+    trainer = Trainer(model, lambda step: (clean, noisy), stages_of(phases, 784))
     losses = [trainer.step().item() for _ in range(6)]
     np.testing.assert_allclose(losses, arrays["adam_losses"], rtol=1e-4)
     for name, value in model.state_dict().items():
@@ -74,8 +74,8 @@ def test_records_end_with_stages_and_validations(tmp_path: Path) -> None:
     trainer = small_trainer()
     step, losses = trainer.step, []
 
-    def observed() -> Tensor:
-        losses.append(step())
+    def observed(batch: Batch | None = None) -> Tensor:
+        losses.append(step(batch))
         return losses[-1]
 
     trainer.step = observed
@@ -109,9 +109,9 @@ def test_signals_stop_training_after_it_saved_its_state(number: signal.Signals) 
         trainer, saved = small_trainer(), []
         step = trainer.step
 
-        def step_and_signal() -> Tensor:
+        def step_and_signal(batch: Batch | None = None) -> Tensor:
             signal.raise_signal(number)
-            return step()
+            return step(batch)
 
         trainer.step = step_and_signal
         with pytest.raises(Interrupted) as stopped:
@@ -130,9 +130,9 @@ def test_signals_that_are_ignored_stay_ignored() -> None:
         trainer = small_trainer()
         step = trainer.step
 
-        def step_and_signal() -> Tensor:
+        def step_and_signal(batch: Batch | None = None) -> Tensor:
             signal.raise_signal(signal.SIGHUP)
-            return step()
+            return step(batch)
 
         trainer.step = step_and_signal
         train(trainer, lambda trainer: None)
@@ -144,7 +144,7 @@ def test_signals_that_are_ignored_stay_ignored() -> None:
 def test_nan_stops_with_the_step_and_keeps_the_checkpoint(tmp_path: Path) -> None:
     trainer, checkpoints = small_trainer(), checkpoints_in(tmp_path)
     batches = trainer.batches
-    trainer.batches = lambda step: batches(step) * (float("nan") if step == 5 else 1)
+    trainer.batches = lambda step: (batches(step)[0] * (float("nan") if step == 5 else 1), batches(step)[1])
     with pytest.raises(DivergenceError, match="the loss became nan at step 5"):
         records_of(trainer, checkpoints, save_seconds=0)
     resumed = small_trainer()
@@ -153,11 +153,37 @@ def test_nan_stops_with_the_step_and_keeps_the_checkpoint(tmp_path: Path) -> Non
     assert all(value.isfinite().all() for value in resumed.model.state_dict().values())
 
 
-def dncnn_trainer(**options: Any) -> Trainer:
+def test_batches_made_ahead_change_no_bit() -> None:
+    """Without the thread, batch after batch, the losses and weights are the same."""
+    plain, ahead = small_trainer(), small_trainer()
+    expected = [plain.step().item() for _ in range(plain.total_steps)]
+    train(ahead, lambda trainer: None, log_every=1)
+    assert [record["loss"] for record in ahead.records] == expected
+    for name, value in plain.model.state_dict().items():
+        assert torch.equal(value, ahead.model.state_dict()[name]), name
+
+
+def test_a_fault_of_a_batch_ends_the_training_at_its_step() -> None:
+    trainer, saved = small_trainer(), []
+    batches = trainer.batches
+
+    def faulty(step: int) -> Batch:
+        if step == 5:
+            raise ValueError("no such batch")
+        return batches(step)
+
+    trainer.batches = faulty
+    with pytest.raises(ValueError, match="no such batch"):
+        train(trainer, lambda trainer: saved.append(trainer.step_count), save_seconds=0)
+    assert saved == [1, 2, 3, 4, 5]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("batches")]
+
+
+def dncnn_trainer(clip: bool = False, **options: Any) -> Trainer:
     torch.manual_seed(0)
     model = DnCNNSettings(channels=1, depth=2, hidden=3).build()
     stages = stages_of([{"loss": "sum_of_squares", "steps": 2, "lr": 1e-2}], 64)
-    return Trainer(model, lambda step: torch.ones(2, 1, 8, 8), stages, sigma=0.5, seed=0, **options)
+    return Trainer(model, noisy_batches(lambda step: torch.ones(2, 1, 8, 8), 0.5, 0, clip=clip), stages, **options)
 
 
 def test_noisy_samples_are_clipped() -> None:
@@ -185,4 +211,4 @@ def test_weight_decay_is_in_the_gradient() -> None:
 def test_batches_of_numbers() -> None:
     model = build_lpn({"name": "lpn_scalar", "hidden": 4, "layers": 1})
     stages = stages_of([{"loss": "l1", "steps": 1, "lr": 1e-3}], 1)
-    assert Trainer(model, lambda step: torch.ones(5, 1), stages, sigma=1.0, seed=0).step().isfinite()
+    assert Trainer(model, lambda step: (torch.ones(5, 1), torch.zeros(5, 1)), stages).step().isfinite()

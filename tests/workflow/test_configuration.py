@@ -318,13 +318,14 @@ def test_a_complete_configuration_has_all_defaults_and_nothing_unused(checker: C
         "box": False,
     }
     assert complete["facts"] == {
-        "lpns": ["laplacian_l2", "laplacian_pm", "mnist", "faces"],
+        "certifiable": ["laplacian_l2", "laplacian_pm", "mnist", "faces"],
         "drawn": ["laplace"],
         "same_everywhere": ["laplace", "mnist", "photographs"],
         "rows": {
             "deblur": {"tv": [[{"prox.weight": 0.05}], [{"prox.weight": 0.1}]]}
             | {name: [] for name in ("observation", "lpn", "dncnn", "plug_in")}
         },
+        "certified": {"deblur": {"observation": "", "lpn": "prox", "dncnn": "none", "plug_in": "", "tv": ""}},
         "named": [],
     }
     assert complete["files"] == [str(checker.folder / "median.py")]

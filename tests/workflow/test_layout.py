@@ -22,6 +22,8 @@ def test_prepared_names_depend_on_settings_alone() -> None:
 def test_paths() -> None:
     assert (LAYOUT.out, LAYOUT.logs, LAYOUT.prepared) == (OUT, Path("logs/run"), Path("data/prepared"))
     assert LAYOUT.data("a-1") == [Path(f"data/prepared/a-1/{split}.npy") for split in ("train", "validation", "test")]
+    names = ("train_y.npy", "train_start.npy", "validation_y.npy", "validation_start.npy", "pairs.json")
+    assert LAYOUT.pairs("a-1-2") == [Path(f"data/prepared/a-1-2/{name}") for name in names]
     assert LAYOUT.model("m") == OUT / "models/m/model.pt"
     assert LAYOUT.model_files("m", trained=False) == [OUT / "models/m/model.pt", OUT / "models/m/model_config.json"]
     assert {path.name for path in LAYOUT.model_files("m", trained=True)} > {"made_with.json", "training.csv"}

@@ -37,7 +37,7 @@ def test_models_are_trained_or_imported(checker: Checker) -> None:
     plan = changed(checker, {"models": {"mnist": {"source": "https://example.org/m.pt"}}})
     assert plan.imported == ["mnist"]
     assert plan.trained == ["laplacian_l2", "laplacian_pm", "faces", "dncnn"]
-    assert plan.lpns == ["laplacian_l2", "laplacian_pm", "mnist", "faces"]
+    assert plan.certifiable == ["laplacian_l2", "laplacian_pm", "mnist", "faces"]
     assert plan.import_settings("mnist")["source"] == "https://example.org/m.pt"
     (checker.folder / "m.pt").touch()
     plan = changed(checker, {"models": {"mnist": {"source": "m.pt"}}})
@@ -218,7 +218,7 @@ def settings_of(plan: Plan) -> dict[str, tuple[str, list[Any]]]:
     return {
         "train": ("TrainSpec", [plan.training_settings(model) for model in plan.trained]),
         "import_model": ("ImportSpec", [plan.import_settings(model) for model in plan.imported]),
-        "certify": ("CertifySpec", [plan.certificate_settings(model) for model in plan.lpns]),
+        "certify": ("CertifySpec", [plan.certificate_settings(model) for model in plan.certifiable]),
         "curves": (
             "CurveSpec",
             [plan.curve_settings(name, model) for name, c in plan.config["curves"].items() for model in curve_models(c)],

@@ -27,7 +27,7 @@ from .conftest import MEDIAN, TINY, Project, kill_tree, prepared
 
 TRAIN = {name: f"Training {name}" for name in TINY["models"]}
 LPNS = [name for name in TINY["models"] if name != "dncnn"]
-CERTIFY = {name: f"Certifying that {name} is a proximal operator" for name in LPNS}
+CERTIFY = {name: f"Certifying {name}" for name in LPNS}
 CURVES = {name: f"Evaluating the prox, potential and prior of {name}" for name in ("laplacian_l2", "laplacian_pm")}
 PRIOR = {"Evaluating the prior that mnist learned, gaussian"}
 FIGURE = {

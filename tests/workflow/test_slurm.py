@@ -17,6 +17,7 @@ import pytest
 
 from lpn.data.laplace import Laplace
 from lpn.networks import build_network
+from lpn.training.batches import noisy_batches
 from lpn.training.schedule import make_schedule
 from lpn.training.settings import Phase
 from lpn.training.trainer import Trainer
@@ -115,7 +116,7 @@ def slurm(tmp_path: Path) -> Iterator[None]:
 def steps_in(seconds: float) -> int:
     """Return how many steps of the test's network this machine takes in some seconds."""
     stages = make_schedule([Phase.model_validate({"loss": "l2", "steps": 10**6, "lr": 1e-3})], 1)
-    trainer = Trainer(build_network(LAPLACIAN["network"]), Laplace().batches(100, 1), stages, sigma=1.0, seed=1)
+    trainer = Trainer(build_network(LAPLACIAN["network"]), noisy_batches(Laplace().batches(100, 1), 1.0, 1), stages)
     start = time.monotonic()
     while time.monotonic() - start < 2:
         trainer.step()

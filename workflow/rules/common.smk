@@ -22,7 +22,7 @@ from artifacts import Artifacts
 from configuration import resolve
 from fingerprint import fingerprint
 from layout import Layout, canonical
-from plan import Plan, data_option, option, per_attempt
+from plan import Plan, data_option, folder_option, option, per_attempt
 from versions import note_of_other_versions
 
 RESOLVED = resolve(
@@ -42,6 +42,7 @@ if note := note_of_other_versions(LOGS):
 
 wildcard_constraints:
     prepared="|".join(map(re.escape, PLAN.prepared)) or "none",
+    pairs="|".join(map(re.escape, PLAN.pairs)) or "none",
     model="|".join(map(re.escape, PLAN.models)) or "none",
     curves="|".join(map(re.escape, config["curves"])) or "none",
     priors="|".join(map(re.escape, config["priors"])) or "none",

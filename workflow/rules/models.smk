@@ -1,6 +1,35 @@
+rule make_pairs:
+    input:
+        lambda wildcards: PLAN.model_data(PLAN.pairs[wildcards.pairs]),
+    output:
+        LAYOUT.pairs("{pairs}"),
+    log:
+        LOGS / "make_pairs/{pairs}.log",
+    benchmark:
+        LOGS / "benchmarks/make_pairs_{pairs}.tsv"
+    priority: 2  # as of data: what does not fit shows before any training
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=per_attempt(2000),
+        runtime=per_attempt(120),
+    params:
+        spec=lambda wildcards: canonical(PLAN.pairs_settings(PLAN.pairs[wildcards.pairs])),
+        data=lambda wildcards, input: data_option(input),
+        place=lambda wildcards, output: Path(output[0]).parent,
+        code=lambda wildcards: PLAN.code("make_pairs", PLAN.pairs_settings(PLAN.pairs[wildcards.pairs])),
+    message:
+        "Making the pairs {wildcards.pairs}"
+    shell:
+        f"{PYTHON}make_pairs.py "
+        "--spec {params.spec:q} {params.data} --output {params.place:q} --threads {threads} > {log:q} 2>&1"
+
+
 rule train:
     input:
         data=lambda wildcards: PLAN.model_data(wildcards.model),
+        pairs=lambda wildcards: PLAN.model_pairs(wildcards.model),
         init=lambda wildcards: PLAN.init_model(wildcards.model),
     output:
         model=OUT / "models/{model}/model.pt",
@@ -30,13 +59,14 @@ rule train:
             wildcards.model, PLAN.code("train", PLAN.training_settings(wildcards.model))
         ),
         data=lambda wildcards, input: data_option(input.data),
+        pairs=lambda wildcards, input: folder_option("pairs", input.pairs),
         init=lambda wildcards, input: option("init", input.init),
     message:
         "Training {wildcards.model}"
     # exec: a cluster's SIGTERM would end a shell at once, then Snakemake, and the training before it has saved its state
     shell:
         f"exec python {SCRIPTS}/launch.py --gpus {{resources.gpu}} --processes {{resources.gpu}} {SCRIPTS}/train.py "
-        "--spec {params.spec:q} --logging {params.logging:q} {params.data} {params.init} --output {output.model:q} "
+        "--spec {params.spec:q} --logging {params.logging:q} {params.data} {params.pairs} {params.init} --output {output.model:q} "
         "--log {output.log:q} --checkpoints {params.checkpoints:q} --threads {threads} > {log:q} 2>&1"
 
 
@@ -88,7 +118,7 @@ rule certify:
         code=lambda wildcards: PLAN.code("certify", model=wildcards.model),
         data=lambda wildcards, input: data_option(input.data),
     message:
-        "Certifying that {wildcards.model} is a proximal operator"
+        "Certifying {wildcards.model}"
     shell:
         f"{LAUNCH}certify.py "
         "--spec {params.spec:q} "

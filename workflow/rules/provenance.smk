@@ -3,7 +3,8 @@
 rule provenance:
     input:
         results=[rules.figures.input, rules.tables.input],
-        data=[file for data in config["data"] for file in PLAN.data_files(data)],
+        data=[file for data in config["data"] for file in PLAN.data_files(data)]
+        + [file for pairs in PLAN.pairs for file in LAYOUT.pairs(pairs)],
     output:
         OUT / "provenance/provenance.json",
         OUT / "provenance/config.yaml",
