@@ -132,8 +132,8 @@ def prior_grid(prior: pd.DataFrame, images: np.ndarray, rows: Sequence[int], sym
     """Draw images at every level of a perturbation, with the learned regulariser over each, shifted to minimum 0.
 
     Args:
-        prior: of one model and perturbation, with the columns image, level and regulariser.
-        images: (levels, n, C, H, W) in the order of the levels; C is 1 or 3.
+        prior: of one model and perturbation, with the columns image, level and regulariser, which may be unknown (NaN).
+        images: (levels, n, C, H, W) in the order of the levels, and of the images of the prior; C is 1 or 3.
         rows: numbers of the images to draw.
     """
     values = shifted_prior(prior)
@@ -141,17 +141,23 @@ def prior_grid(prior: pd.DataFrame, images: np.ndarray, rows: Sequence[int], sym
     figure, axes = _subplots(len(rows), len(levels), (1.3 * len(levels), 1.65 * len(rows)), label)
     for line, row in zip(axes, rows, strict=True):
         for axis, level, stack in zip(line, levels, images, strict=True):
-            _draw_image(axis, stack[row])
-            axis.set_title(rf"$R_\theta = {values.loc[row, level]:.2f}$", fontsize="small")
+            _draw_image(axis, stack[values.index.get_loc(row)])
+            value = values.loc[row, level]
+            axis.set_title("" if np.isnan(value) else rf"$R_\theta = {value:.2f}$", fontsize="small")
     for axis, level in zip(axes[-1], levels, strict=True):
         axis.set_xlabel(f"{symbol} = {level:g}")
     return figure
 
 
-def prior_violin(prior: pd.DataFrame, symbol: str, label: str) -> Figure:
+def prior_violin(
+    prior: pd.DataFrame, symbol: str, label: str, published: Mapping[str, Sequence[float]] | None = None
+) -> Figure:
     """Draw the distribution of the learned regulariser over images at every level of a perturbation, shifted to minimum 0.
 
-    `prior` is that of one model and perturbation, with the columns perturbation, image, level and regulariser.
+    Args:
+        prior: of one model and perturbation, with the columns perturbation, image, level and regulariser.
+        published: lower whisker and quartile, median, upper quartile and whisker of some of the levels, by level. Median and
+            quartiles are drawn beside ours.
     """
     import seaborn as sns
 
@@ -160,6 +166,13 @@ def prior_violin(prior: pd.DataFrame, symbol: str, label: str) -> Figure:
     axis = axes[0, 0]
     sns.violinplot(values, ax=axis, color="C0", cut=0, inner="quartile")
     axis.plot(range(len(values.columns)), values.mean(), color="C3", marker="o", label="mean")
+    levels = {f"{float(level):g}": summary for level, summary in (published or {}).items()}
+    found = {place: levels[level] for place, level in enumerate(values.columns) if level in levels}
+    if found:
+        medians = np.array([summary[2] for summary in found.values()])
+        quartiles = np.array([(summary[1], summary[3]) for summary in found.values()]).T
+        places, lengths = np.array([*found]) + 0.45, abs(quartiles - medians)
+        axis.errorbar(places, medians, lengths, fmt="k_", capsize=2, linewidth=1, label="published median, quartiles")
     axis.set(xlabel=f"{prior['perturbation'].iloc[0]} level {symbol}", ylabel=r"$R_\theta(x)$")
     axis.legend(frameon=False)
     sns.despine(figure)

@@ -1,9 +1,11 @@
 """Published results and values, which tables show next to ours."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field, NonNegativeFloat, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
 from lpn.operators import OperatorSettings
 from lpn.settings import Choice, NamedFile, Settings
@@ -36,16 +38,22 @@ class Experiment(Problem):
     certified: dict[str, str] = Field(default={}, description="what a method is certified to be: prox, convex or none")
 
 
-def _means(value: Any) -> Any:
-    """Return [PSNR, SSIM] as the means of both."""
-    if isinstance(value, list) and len(value) != 2:
-        raise ValueError(f"{value} must be [PSNR, SSIM]")
-    return {"psnr_mean": value[0], "ssim_mean": value[1]} if isinstance(value, list) else value
+def _named(value: Any) -> Any:
+    """Return PSNR, [PSNR, SSIM], or these with their standard deviations, by the names of columns."""
+    values = value if isinstance(value, list) else [value]
+    if isinstance(value, list) and len(values) not in (2, 4):
+        raise ValueError(f"{value} must be [PSNR, SSIM], or [PSNR, SSIM, std of PSNR, std of SSIM]")
+    return value if isinstance(value, dict) else dict(zip(get_args(Column), values, strict=False))
 
 
-# mean and standard deviation of PSNR (dB) and SSIM over images; None, or left out, if not published
-Column = Literal["psnr_mean", "psnr_std", "ssim_mean", "ssim_std"]
-Quality = Annotated[dict[Column, float | None], BeforeValidator(_means)]
+def _interval(value: Any) -> Any:
+    """Return a number as the interval that holds nothing else."""
+    return [value, value] if isinstance(value, int | float) else value
+
+
+# mean and standard deviation of PSNR (dB) and SSIM over images; left out if not published
+Column = Literal["psnr_mean", "ssim_mean", "psnr_std", "ssim_std"]
+Quality = Annotated[dict[Column, float], BeforeValidator(_named)]
 
 
 class Result(Settings):
@@ -57,36 +65,132 @@ class Result(Settings):
     psnr_ssim: dict[str, dict[str, Quality]] = Field(description="by problem and method")
 
 
-class _Value(Settings):
-    """A single published number."""
+@dataclass(frozen=True)
+class Value:
+    """A single published number, and where ours is found.
+
+    Attributes:
+        describes: the quantity in words.
+        low, high: the number, twice, or the interval that was read off a figure.
+        about: whether it was read off a figure.
+        source: where it was published.
+        place: the point of a curve or the place of a prior.
+        spread: the largest distance of two published trainings; None if only one is published.
+    """
 
     describes: str
-    model: str
-    published: int | float | str
-    precision: Literal["about", "exact"]
+    low: float
+    high: float
+    about: bool
     source: str
+    place: "CurvePoint | PriorPlace"
+    spread: float | None = None
+
+    @property
+    def words(self) -> str:
+        """The number as tables show it."""
+        text = f"{self.low:g}" if self.low == self.high else f"{self.low:g} to {self.high:g}"
+        return "about " * self.about + text
+
+    def difference(self, ours: float) -> float:
+        """Return ours minus the published number, or minus the nearest one of an interval."""
+        return ours - min(max(ours, self.low), self.high)
 
 
-class CurveValue(_Value):
+@dataclass(frozen=True)
+class PriorPlace:
+    """One level of a perturbation, and a test image, or None for the median over the first `images` ones."""
+
+    model: str
+    perturbation: str
+    level: float
+    image: int | None
+    images: int
+
+
+class CurvePoint(Settings):
     """A value of a scalar model's curve: R(x), or the larger distance of f to the true prox at x and -x."""
 
     quantity: Literal["regulariser", "prox_deviation"]
     x: float
+    model: str
+    published: Annotated[list[float], BeforeValidator(_interval), Field(min_length=2, max_length=2)]
+    describes: str
 
 
-class PriorValue(_Value):
-    """The learned regulariser at a test image under one level of a perturbation, over its minimum."""
+class PublishedCurves(Settings):
+    """Values of scalar models, read off a figure."""
 
-    quantity: Literal["image_regulariser"]
-    perturbation: str
-    image: int
-    level: float
+    source: str
+    values: list[CurvePoint]
+
+
+class Digit(Settings):
+    """R of a test image at each level, minus the minimum over its table, from one training."""
+
+    image: NonNegativeInt
+    digit: int | str
+    published: list[float]
+    source: str
+
+
+class Violins(Settings):
+    """Distributions of R over test images: lower whisker and quartile, median, upper quartile and whisker, by level."""
+
+    source: str
+    summaries: dict[Annotated[float, BeforeValidator(float)], Annotated[list[float], Field(min_length=5, max_length=5)]]
+
+
+class Perturbation(Settings):
+    """Published values of one perturbation."""
+
+    levels: list[float]
+    digits: list[Digit]
+    violins: Violins
+
+    @model_validator(mode="after")
+    def _has_all_levels(self) -> "Perturbation":
+        if any(len(digit.published) != len(self.levels) for digit in self.digits):
+            raise ValueError(f"each digit must have {len(self.levels)} values, one for each level")
+        return self
+
+    @property
+    def spread(self) -> float | None:
+        """The authors' own spread from training to training: the largest distance of two trainings at a digit and level."""
+        trainings: dict[int, list[list[float]]] = {}
+        for digit in self.digits:
+            trainings.setdefault(digit.image, []).append(digit.published)
+        ranges = [max(same) - min(same) for rows in trainings.values() if len(rows) > 1 for same in zip(*rows, strict=True)]
+        return max(ranges, default=None)
+
+
+class PublishedPriors(Settings):
+    """Values of the learned regulariser at test images."""
+
+    data: str
+    model: str
+    images: PositiveInt = Field(description="how many test images the violins are those of")
+    perturbations: dict[str, Perturbation]
+
+    def values(self) -> Iterator[Value]:
+        """Yield the values of digits, then the medians of violins, of each perturbation."""
+        for name, found in self.perturbations.items():
+            for digit in found.digits:
+                for level, number in zip(found.levels, digit.published, strict=True):
+                    words = f'R of the "{digit.digit}" (test image {digit.image}), {name} {level:g}'
+                    place = PriorPlace(self.model, name, level, digit.image, self.images)
+                    yield Value(words, number, number, False, digit.source, place, found.spread)
+            for level, summary in found.violins.summaries.items():
+                place = PriorPlace(self.model, name, level, None, self.images)
+                words = f"median of R over {self.images} digits, {name} {level:g}"
+                yield Value(words, summary[2], summary[2], False, found.violins.source, place)
 
 
 class Published(Settings):
     """Published values and results, each with its source."""
 
-    values: list[Annotated[CurveValue | PriorValue, Field(discriminator="quantity")]] = Field(default=[])
+    curves: PublishedCurves | None = Field(default=None)
+    priors: PublishedPriors | None = Field(default=None)
     problems: dict[str, Problem] = Field(default={}, description="the problems of `results`, by name")
     results: list[Result] = Field(default=[])
 
@@ -96,6 +200,23 @@ class Published(Settings):
         if unknown:
             raise ValueError(f"'problems' lacks {', '.join(sorted(unknown))}, which 'results' name")
         return self
+
+    @property
+    def values(self) -> list[Value]:
+        """The values of figures."""
+        titles = {"regulariser": "R({x:g})", "prox_deviation": "|f - soft threshold| at |x| = {x:g}"}
+        points = [
+            Value(
+                f"{titles[point.quantity].format(x=point.x)}, {point.describes}",
+                *point.published,
+                True,
+                curves.source,
+                point,
+            )
+            for curves in ([self.curves] if self.curves else [])
+            for point in curves.values
+        ]
+        return [*points, *(self.priors.values() if self.priors else [])]
 
     def rows(self, experiment: Experiment) -> list[dict[str, Any]]:
         """Return a row for each published result on the same data set with the same operator and noise.

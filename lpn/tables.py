@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lpn.errors import UserError
-from lpn.published import CurveValue, Experiment, PriorValue, Published
+from lpn.published import Experiment, PriorPlace, Published, Value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +23,7 @@ NAMES = ("model", "perturbation", "experiment", "method")  # columns of text, ev
 CURVES = ("model", "x", "prox", "potential", "regulariser", "residual")
 TRUTH = ("prox_true", "potential_true", "regulariser_true")  # further ones of curves, if the truth is known
 PRIORS = ("model", "perturbation", "level", "image", "regulariser", "residual")
+STEPS = PRIORS[:-1]  # of repeated proximal steps, whose levels are the steps
 RESULTS = ("experiment", "method", "image", "psnr", "ssim", "iteration", "best_psnr", "tuned", "precision")
 ITERATIONS = ("experiment", "method", "image", "iteration", "psnr")
 
@@ -134,42 +135,60 @@ def priors(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _ours(value: CurveValue | PriorValue, table: pd.DataFrame) -> float:
+def _ours(value: Value, table: pd.DataFrame) -> float:
     """Return our value of a published one; NaN if the table, of curves or priors, does not cover it.
 
     A prior may be that of another network than the published one, e.g. of a reduced one: then it is the table's first.
     """
-    found = table.loc[table["model"] == value.model]
-    if isinstance(value, PriorValue) and found.empty:
-        found = table.loc[table["model"] == table["model"].iloc[0]]
-    if isinstance(value, PriorValue) and "perturbation" in found:
-        shifted = shifted_prior(found.loc[found["perturbation"] == value.perturbation])
-        return float(shifted.reindex(index=[value.image], columns=[value.level]).iloc[0, 0])
-    if isinstance(value, PriorValue) or "prox_true" not in found or found.empty:
+    place = value.place
+    found = table.loc[table["model"] == place.model]
+    if isinstance(place, PriorPlace):
+        found = table.loc[table["model"] == table["model"].iloc[0]] if found.empty else found
+        if "perturbation" not in found:
+            return np.nan
+        shifted = shifted_prior(found.loc[found["perturbation"] == place.perturbation])
+        if place.image is None:
+            return (
+                float(shifted[place.level].median()) if place.level in shifted and len(shifted) == place.images else np.nan
+            )
+        return float(shifted.reindex(index=[place.image], columns=[place.level]).iloc[0, 0])
+    if "prox_true" not in found or found.empty:
         return np.nan
-    if value.quantity == "regulariser":
-        return regulariser_at(found, value.x)
+    if place.quantity == "regulariser":
+        return regulariser_at(found, place.x)
     deviation = (found["prox"] - found["prox_true"]).abs()
-    return float(max(np.interp(x, found["x"], deviation) for x in (-value.x, value.x)))
+    return float(max(np.interp(x, found["x"], deviation) for x in (-place.x, place.x)))
+
+
+def _within(difference: float, spread: float | None) -> str:
+    """Return whether a difference is at most a spread, in words; nothing if one of them is not known."""
+    return "" if spread is None or np.isnan(spread) or np.isnan(difference) else "yes" if abs(difference) <= spread else "no"
 
 
 def published(entries: Published, evaluated: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Return a row for each published value: the value, ours, and the source.
+    """Return a row for each published value: the value, ours, their difference, and the source.
 
-    `evaluated` are tables of curves whose truth is known, with the columns `CURVES` and `TRUTH`, and of priors, `PRIORS`.
-    Our value comes from the first one that covers it, and is NaN if none does.
+    `within_spread` tells whether the difference is at most the authors' own spread from training to training, which is the
+    largest distance of their two trainings at a digit and level of the perturbation; it is empty where they published one
+    training. `evaluated` are tables of curves whose truth is known, with the columns `CURVES` and `TRUTH`, and of priors,
+    `PRIORS`. Our value comes from the first one that covers it, and is NaN if none does.
     """
     import pandas as pd
 
-    rows = [
-        {
-            "quantity": value.describes,
-            "published": f"about {value.published}" if value.precision == "about" else value.published,
-            "ours": next((ours for table in evaluated if not np.isnan(ours := _ours(value, table))), np.nan),
-            "source": value.source,
-        }
-        for value in entries.values
-    ]
+    rows = []
+    for value in entries.values:
+        ours = next((ours for table in evaluated if not np.isnan(ours := _ours(value, table))), np.nan)
+        difference = value.difference(ours)
+        rows.append(
+            {
+                "quantity": value.describes,
+                "published": value.words,
+                "ours": ours,
+                "ours_minus_published": difference,
+                "within_spread": _within(difference, value.spread),
+                "source": value.source,
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -182,7 +201,8 @@ def reconstructions(
     methods are not examined. `largest_psnr_drop` is the largest PSNR that an image lost from its best iterate to the last
     one, which is reported.
     `tuned` names the parameters that were searched for, `precision` the arithmetic of the method, and of the training of its
-    network if that is not fp32.
+    network if that is not fp32. Beside a published mean over images stand our mean PSNR of the method of that title less the
+    published one, and whether that is within the published standard deviation over images, if there is one.
 
     Args:
         table: results of images, with the columns `RESULTS`.
@@ -221,8 +241,17 @@ def reconstructions(
             }
             for method, frame in frames.items()
         ]
-        rows = pd.DataFrame(ours + entries.rows(experiment))
+        means = {row["method"]: row["psnr_mean"] for row in ours}
+        rows = pd.DataFrame(ours + [row | _beside(row, means) for row in entries.rows(experiment)])
         rows.insert(0, "experiment", experiment.title)
         rows.insert(1, "data", experiment.data)
         tables.append(rows)
     return pd.concat(tables)
+
+
+def _beside(row: Mapping[str, Any], means: Mapping[str, float]) -> dict[str, Any]:
+    """Return how our mean PSNR of the method of a title compares with a published one; nothing if that is of one image."""
+    if row["images"] == 1 or row["method"] not in means:
+        return {}
+    difference = means[row["method"]] - row["psnr_mean"]
+    return {"psnr_ours_minus_published": difference, "within_std": _within(difference, row.get("psnr_std"))}

@@ -66,10 +66,28 @@ def test_prior_grid(channels: int) -> None:
     np.testing.assert_array_equal(picture, images[1, 1].transpose(1, 2, 0).squeeze())
 
 
+def test_values_that_are_not_known_have_no_title() -> None:
+    steps = prior().assign(image=[3, 5, 3, 5], regulariser=[np.nan, np.nan, 7.0, 6.0])
+    images = np.random.default_rng(0).random((2, 2, 1, 5, 5))
+    figure = figures.prior_grid(steps, images, [5, 3], "k", "demo")
+    assert [axis.get_title() for axis in figure.axes] == ["", r"$R_\theta = 0.00$", "", r"$R_\theta = 1.00$"]
+    picture = figure.axes[1].images[0].get_array()
+    np.testing.assert_array_equal(picture, images[1, 1, 0])  # the second image has the number 5
+
+
 def test_prior_violin() -> None:
     (axis,) = figures.prior_violin(prior(), "s", "demo").axes
     assert axis.get_xlabel() == "gaussian level s"
     assert [label.get_text() for label in axis.get_xticklabels()] == ["0", "0.05"]
+
+
+def test_prior_violin_beside_the_published_one() -> None:
+    published = {"0.05": [3, 4, 5, 7, 8], "0.2": [0, 1, 2, 3, 4]}  # ours has another second level
+    (axis,) = figures.prior_violin(prior(), "s", "demo", published).axes
+    (container,) = axis.containers
+    medians, _, (bars,) = container.lines
+    np.testing.assert_array_equal(medians.get_xydata(), [[1.45, 5]])
+    np.testing.assert_array_equal(bars.get_segments(), [[[1.45, 4], [1.45, 7]]])
 
 
 def test_curves_show_the_truth_if_it_is_known() -> None:

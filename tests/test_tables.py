@@ -108,37 +108,49 @@ def test_priors() -> None:
 
 
 def test_published_values_stand_next_to_ours() -> None:
-    def value(**settings: Any) -> dict[str, Any]:
-        return {"describes": "what", "published": 1.5, "precision": "exact", "source": "a paper"} | settings
+    def point(quantity: str, model: str, x: float) -> dict[str, Any]:
+        return {"quantity": quantity, "model": model, "x": x, "published": 1.5, "describes": "what"}
 
+    def digits(*images: int, published: float = 3.9) -> list[dict[str, Any]]:
+        return [{"image": image, "digit": 3, "published": [published], "source": "a paper"} for image in images]
+
+    def perturbation(digits: list[dict[str, Any]], summaries: dict[float, list[float]]) -> dict[str, Any]:
+        return {"levels": [0.5], "digits": digits, "violins": {"source": "a page", "summaries": summaries}}
+
+    points = [("regulariser", "b", 2.5), ("prox_deviation", "b", 1), ("regulariser", "missing", 2.5)]
+    violins = {0.0: [0.0, 0.1, 1.2, 2.0, 3.0], 7.0: [0.0] * 5}
+    priors = {
+        "gaussian": perturbation([*digits(1, 7), *digits(1, published=4.0), *digits(1, published=4.2)], violins),
+        "blur": perturbation(digits(1), {}),
+    }
     entries = Published.model_validate(
         {
-            "values": [
-                value(quantity="regulariser", model="b", x=2.5, precision="about"),
-                value(quantity="prox_deviation", model="b", x=1),
-                value(quantity="image_regulariser", model="net", perturbation="gaussian", image=1, level=0.5),
-                value(quantity="image_regulariser", model="net", perturbation="blur", image=1, level=0.5),
-                value(quantity="image_regulariser", model="net", perturbation="gaussian", image=7, level=0.5),
-                value(quantity="regulariser", model="missing", x=2.5),
-                value(quantity="prox_deviation", model="unknown", x=1),
-            ]
+            "curves": {
+                "source": "a paper",
+                "values": [point(*place) for place in [*points, ("prox_deviation", "unknown", 1.0)]],
+            },
+            "priors": {"data": "mnist", "model": "other", "images": 2, "perturbations": priors},
         }
     )
     unknown = curve("unknown").drop(columns=list(tables.TRUTH))
     table = tables.published(entries, [prior(), curve("b"), unknown])
-    np.testing.assert_allclose(table.ours[:3], [2.5, 0.1, 4])
-    assert table.ours[3:].isna().all()
-    assert table.published[:2].tolist() == ["about 1.5", 1.5]
+    np.testing.assert_allclose(table.ours, [2.5, 0.1, *[np.nan] * 2, 4, np.nan, 4, 4, 1.5, *[np.nan] * 2])
+    np.testing.assert_allclose(table.ours_minus_published[[0, 4, 7, 8]], [1, 0.1, -0.2, 0.3])
+    assert table.published[[0, 4]].tolist() == ["about 1.5", "3.9"]
+    # two trainings differ by .3 at most; none of the medians and of the other perturbation is known
+    assert table.within_spread.tolist() == ["", "", "", "", "yes", "", "yes", "yes", "", "", ""]
+    far = tables.published(entries, [prior().assign(regulariser=lambda rows: 2 * rows["regulariser"])])
+    assert far.within_spread[4] == "no"
 
 
 def test_reconstructions_beside_published_ones() -> None:
-    quality = {"AR": [31.5, None], "LPN": {"psnr_mean": 33.0, "psnr_std": 0.5}}
+    quality = {"AR": 31.5, "LPN": [33.0, 0.9, 0.5, 0.01], "TV": [25.0, 0.9, 6.0, 0.01]}
     entry = {"source": "a paper", "data": "celeba", "images": 20, "psnr_ssim": {"blur": quality}}
     published = Published.model_validate({"problems": {"blur": BLUR}, "results": [entry, entry | {"data": "mayo"}]})
     table = tables.reconstructions(results(), {"blur": experiment()}, published, "test").reset_index(drop=True)
-    assert list(table.method) == ["LPN", "TV", "AR", "LPN"]
-    assert list(table.source) == ["this run", "this run", "a paper", "a paper"]
-    assert list(table.scale) == ["test", "test", "published", "published"]
+    assert list(table.method) == ["LPN", "TV", "AR", "LPN", "TV"]
+    assert list(table.source) == ["this run"] * 2 + ["a paper"] * 3
+    assert list(table.scale) == ["test"] * 2 + ["published"] * 3
     assert set(table.data) == {"celeba"}
     lpn = table.iloc[0]
     assert (lpn.experiment, lpn.images) == ("Deblurring, 2 %", 3)
@@ -148,9 +160,12 @@ def test_reconstructions_beside_published_ones() -> None:
     assert lpn.largest_psnr_drop == pytest.approx(0.5)
     assert lpn.tuned == "rho 0.1"
     assert table.precision[:2].tolist() == ["fp32; bf16", "fp32"]  # jobs on two machines
-    assert table.psnr_mean[2:].tolist() == [31.5, 33.0]
+    assert table.psnr_mean[2:].tolist() == [31.5, 33.0, 25.0]
     assert table.psnr_std[3] == 0.5
-    assert table.ssim_mean[2:].isna().all()
+    assert table.ssim_mean[2:].isna().tolist() == [True, False, False]
+    difference = table.psnr_mean[1] - 25
+    np.testing.assert_allclose(table.psnr_ours_minus_published, [np.nan] * 3 + [-3, difference])
+    assert table.within_std.fillna("").tolist() == ["", "", "", "no", "yes"]
 
     other = tables.reconstructions(results(), {"blur": experiment(noise=0.2)}, published, "test")
     assert set(other.source) == {"this run"}  # another problem than the published one

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from configuration import CACHE, ROOT, replace_text
+from configuration import CACHE, ROOT, read_yaml, replace_text
 from plan import Plan, curve_models
 
 PUBLISHED = os.path.relpath(ROOT / "config/published.yaml")
@@ -44,6 +44,7 @@ class Artifacts:
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.layout, self.config = plan, plan.layout, plan.config
+        self.published = read_yaml(Path(PUBLISHED))["priors"]
         self.figures = self._curve_figures() | self._prior_figures() | self._experiment_figures()
         self.tables = self._evaluation_tables() | self._result_tables() | self._run_tables()
 
@@ -107,8 +108,19 @@ class Artifacts:
                 settings = {"symbol": perturbation["symbol"], "label": self.config["label"]}
                 grid = settings | {"rows": perturbation["rows"]}
                 figures[f"{name}_{kind}_grid"] = Artifact("prior_grid", name, "priors", [prior, arrays], grid)
-                figures[f"{name}_{kind}_violin"] = Artifact("prior_violin", name, "priors", [prior], settings)
+                violin = settings | {"published": self._published_violins(priors, kind)}
+                figures[f"{name}_{kind}_violin"] = Artifact("prior_violin", name, "priors", [prior], violin)
+            if priors["repeated"]:
+                files = [self.layout.prior(name, priors["model"], "steps", suffix) for suffix in (".csv", ".npz")]
+                settings = {"noise": priors["repeated"]["noise"], "label": self.config["label"]}
+                figures[f"{name}_steps"] = Artifact("proximal_steps", name, "priors", files, settings)
         return figures
+
+    def _published_violins(self, priors: dict[str, Any], kind: str) -> dict[str, list[float]]:
+        """Return the published distributions of a perturbation by level; none if they are those of other images."""
+        own, images = self.plan.models[priors["model"]]["data"], priors["images"]
+        same = (self.config["data"][own]["name"], images) == (self.published["data"], self.published["images"])
+        return self.published["perturbations"][kind]["violins"]["summaries"] if same else {}
 
     def _experiment_figures(self) -> dict[str, Artifact]:
         figures = {}
@@ -158,8 +170,8 @@ class Artifacts:
             files = self.layout.curves(name, curve_models(curves))
             tables[name] = Artifact("curves", name, "curves", files, {"shown": curves["shown"]})
         for name, priors in self.config["priors"].items():
-            files = self.prior_files(name, [priors["model"], *priors["others"]])
-            tables[name] = Artifact("priors", name, "priors", files, {})
+            if files := self.prior_files(name, [priors["model"], *priors["others"]]):
+                tables[name] = Artifact("priors", name, "priors", files, {})
         return tables
 
     def _result_tables(self) -> dict[str, Artifact]:
@@ -191,7 +203,7 @@ class Artifacts:
         for name, curves in self.config["curves"].items():
             files += self.layout.curves(name, curve_models({**curves, "others": []}))
         for name, priors in self.config["priors"].items():
-            if self.config["data"][self.plan.models[priors["model"]]["data"]]["name"] == "mnist":  # as the published ones
+            if self.config["data"][self.plan.models[priors["model"]]["data"]]["name"] == self.published["data"]:
                 files += self.prior_files(name, [priors["model"]])
         published = Artifact("published", "published", "run", files, {"published": PUBLISHED}, (Path(PUBLISHED),))
         tables = {"certificates": Artifact("certificates", "certificates", "run", certificates, {})} if certificates else {}

@@ -164,6 +164,8 @@ def _evaluation_faults(config: Config, section: str, name: str) -> Iterator[str]
     for kind, perturbation in evaluation.perturbations.items():
         yield from _shown(f"{key}.perturbations.{kind}.rows", perturbation.rows, evaluation.images)
         yield from _attempt(f"{key}.perturbations.{kind}.symbol", check_formulas, perturbation.symbol)
+    if evaluation.repeated:
+        yield from _shown(f"{key}.repeated.rows", evaluation.repeated.rows, evaluation.images)
 
 
 def _shown(key: str, shown: list[int], images: int) -> Iterator[str]:

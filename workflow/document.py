@@ -77,17 +77,16 @@ def published_page() -> str:
     """Return the page of published values: those of figures, then a section for each problem."""
     raw = read_yaml(ROOT / "config/published.yaml")
     published = Published.model_validate(raw)
-    about = {"about": "about ", "exact": ""}
-    values = [[value.describes, f"{about[value.precision]}{value.published}", value.source] for value in published.values]
+    values = [[value.describes, value.words, value.source] for value in published.values]
     parts = [PUBLISHED, "## Values of figures", _table(["quantity", "published", "source"], values)]
     for name, problem in raw["problems"].items():
-        operator = ", ".join(f"{key} {value}" for key, value in problem["operator"].items() if key != "name")
+        operator = "".join(f", {key} {value}" for key, value in problem["operator"].items() if key != "name")
         rows = [
             [method, *_quality(quality), result.data, result.images, result.source]
             for result in published.results
             for method, quality in result.psnr_ssim.get(name, {}).items()
         ]
-        parts += [f"## `{name}`", f"Operator `{problem['operator']['name']}`, {operator}; noise {problem['noise']}."]
+        parts += [f"## `{name}`", f"Operator `{problem['operator']['name']}`{operator}; noise {problem['noise']}."]
         parts.append(_table(["method", "PSNR (dB)", "SSIM", "data", "images", "source"], rows))
     return "\n\n".join(parts) + "\n"
 

@@ -79,7 +79,7 @@ class Layout:
         return [self.out / "curves" / name / f"{model}.csv" for model in models]
 
     def prior(self, name: str, model: str, perturbation: str, suffix: str = ".csv") -> Path:
-        """Return an evaluated prior: R (.csv), or its images (.npz)."""
+        """Return an evaluated prior at a perturbation, or at repeated "steps": R (.csv), or its images (.npz)."""
         return self.out / "priors" / name / model / f"{perturbation}{suffix}"
 
     def experiment(self, name: str) -> Path:

@@ -148,6 +148,12 @@ class Plan:
         own = {"model": model, "perturbation": perturbation, "levels": evaluation["perturbations"][perturbation]["levels"]}
         return own | {key: evaluation[key] for key in ("images", "seed")} | evaluation["inversion"]
 
+    def step_settings(self, priors: str) -> dict[str, Any]:
+        """Return the settings of repeated proximal steps."""
+        evaluation = self.config["priors"][priors]
+        own = {key: evaluation["repeated"][key] for key in ("noise", "steps")}
+        return own | {"model": evaluation["model"], "images": evaluation["repeated"]["rows"], "seed": evaluation["seed"]}
+
     # Experiments
 
     def parts(self, experiment: str) -> range:

@@ -111,9 +111,9 @@ class Inversion(Settings):
     max_iterations: PositiveInt = Field(default=200, description="most iterations of the solver")
 
 
-def _different(levels: list[float]) -> list[float]:
+def _different(levels: list[Any]) -> list[Any]:
     if len(set(levels)) < len(levels):
-        raise ValueError("the levels must be different")
+        raise ValueError("the values must be different")
     return levels
 
 
@@ -127,15 +127,36 @@ class Perturbation(Settings):
     symbol: str = Field(description="symbol of the level in figures")
 
 
+class Repeated(Settings):
+    """Repeated proximal steps z_{k+1} = f(z_k) from a noisy image."""
+
+    noise: PositiveFloat = Field(description="standard deviation of the noise of z_0")
+    steps: Annotated[list[NonNegativeInt], Field(min_length=1), AfterValidator(_different)] = Field(
+        description="the steps k that the figure shows; 0 is the noisy image"
+    )
+    rows: list[NonNegativeInt] = Field(min_length=1, description="images that the figure shows")
+
+
 class Priors(Settings):
-    """The learned prior at test images that are corrupted more and more."""
+    """The learned prior at test images that are corrupted more and more, or that proximal steps clean more and more."""
 
     model: str = Field(description="the model whose prior is drawn")
     others: list[str] = Field(default=[], description="further models that the table compares with it")
     images: PositiveInt = Field(description="number of test images")
-    seed: NonNegativeInt = Field(description="seed of the Gaussian perturbation")
+    seed: NonNegativeInt = Field(description="seed of the Gaussian perturbation and of the noise of repeated steps")
     inversion: Inversion = Field(default=Inversion(), description="how f(y) = x is solved")
-    perturbations: dict[Literal["gaussian", "blur", "convex"], Perturbation] = Field(description="the corruptions, by kind")
+    perturbations: dict[Literal["gaussian", "blur", "convex"], Perturbation] = Field(
+        default={}, description="the corruptions, by kind"
+    )
+    repeated: Repeated | None = Field(default=None, description="repeated proximal steps of the model (null: none)")
+
+    @model_validator(mode="after")
+    def _shows_something(self) -> Self:
+        if not self.perturbations and self.repeated is None:
+            raise ValueError("perturbations or repeated must be given")
+        if self.others and not self.perturbations:
+            raise ValueError("others are compared at perturbations, and there are none")
+        return self
 
     @property
     def models(self) -> list[str]:

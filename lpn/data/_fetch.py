@@ -184,7 +184,10 @@ def fetch_drive(identity: str, place: Path, *, is_folder: bool = False) -> None:
 
 
 class DownloadedSet(CountedSet):
-    """A data set that is a folder of its name: the user's, a mirror's, or one of downloads in the cache."""
+    """A data set that is a folder of its name, or that of another set whose files it shares.
+
+    The folder is the user's, a mirror's, or one of downloads in the cache.
+    """
 
     people: ClassVar[str]  # where people find it
     files: ClassVar[tuple[str, ...]]  # which mirrors and the official source have
@@ -192,17 +195,22 @@ class DownloadedSet(CountedSet):
         None  # URL of the folder of the files; None if they must be placed, or come from a mirror
     )
 
+    @property
+    def home(self) -> str:
+        """The name of its folder."""
+        return self.name
+
     def read(self, sources: Sources) -> tuple[str, dict[str, Images]]:
         """Return the source and the images.
 
         If the files can't be downloaded from a URL, or fail the checks of `read_folder`, the next URL is tried. A folder of
         the cache has files of one URL that passed the checks; it is never removed, because other jobs may read its images.
         """
-        urls = [f"{mirror.rstrip('/')}/{self.name}" for mirror in sources.mirrors if "://" in mirror]
+        urls = [f"{mirror.rstrip('/')}/{self.home}" for mirror in sources.mirrors if "://" in mirror]
         for place in [sources.folder, *(Path(mirror) for mirror in sources.mirrors if "://" not in mirror)]:
-            if (place / self.name).is_dir() or (place / self.name).is_symlink():  # perhaps to a disk that is not there
-                return str(place / self.name), self.read_folder(place / self.name)
-        folder = cache() / self.name
+            if (own := place / self.home).is_dir() or own.is_symlink():  # perhaps to a disk that is not there
+                return str(own), self.read_folder(own)
+        folder = cache() / self.home
 
         def fetch(url: str) -> dict[str, Images]:
             target = folder / hashlib.md5(url.encode()).hexdigest()[:8]
@@ -223,7 +231,7 @@ class DownloadedSet(CountedSet):
                 [*urls, *([self.official] if self.official else [])],
                 fetch,
                 help=f"{self.title} could not be downloaded. Get it from {self.people} and place it at "
-                f"{sources.folder / self.name}, or name a mirror, a folder or URL, that has '{self.name}'.",
+                f"{sources.folder / self.home}, or name a mirror, a folder or URL, that has '{self.home}'.",
             )
 
     def read_folder(self, place: Path) -> dict[str, Images]:

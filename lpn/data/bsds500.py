@@ -42,9 +42,16 @@ class BSDS500(DownloadedSet):
     def read_folder(self, place: Path) -> dict[str, Images]:
         copies = [place, *sorted(place.rglob("images"))]  # BSR/BSDS500/data/images as the archive unpacks, or BSDS500/images
         place = next((copy for copy in copies if (copy / "train").is_dir()), place)
-        files = {split: image_files(place / folder) for split, folder in FOLDERS.items()}
-        self.check_count(len(files["train"]), place / "train")
+        files = self.split({split: image_files(place / folder) for split, folder in FOLDERS.items()}, place)
         return {split: [partial(_landscape, path, self.grey) for path in files[split]] for split in files}
+
+    def split(self, files: dict[str, list[Path]], place: Path) -> dict[str, list[Path]]:
+        """Return the images of each split, from those of the official splits in the folder `place`.
+
+        Raises UserError unless all are there.
+        """
+        self.check_count(len(files["train"]), place / "train")
+        return files
 
     def fetch(self, url: str, folder: Path) -> None:
         """Download the archive and unpack its images into a folder."""

@@ -1,5 +1,6 @@
 """A trained network as the denoiser: a learned proximal network, whose regulariser is known, or an unconstrained one."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -61,6 +62,15 @@ class ExactProx:
         z, potential = self.model.prox_and_potential(v)
         a, b = z.double(), v.double()
         return z, (a * b).flatten(1).sum(1) - squared(a) / 2 - potential
+
+    def steps(self, z: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield z_k = f(z_{k-1}) and R(z_k), float64 (N,), for k = 1, 2, ... from z_0 (N, C, H, W).
+
+        As f is the proximal operator of R,  R(z_{k+1}) + 1/2 ||z_{k+1} - z_k||^2 <= R(z_k):  R falls.
+        """
+        while True:
+            z, value = self.evaluate(z)
+            yield z, value
 
 
 def squared(x: Tensor) -> Tensor:

@@ -30,6 +30,12 @@ def drive(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lpn.data._fetch.answer", lambda url, *rest: Mock() if "google" in url else answer(url, *rest))
 
 
+@pytest.fixture(autouse=True)
+def zenodo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No Zenodo."""
+    monkeypatch.setattr("lpn.data._zenodo.API", "http://127.0.0.1:9/api/records")
+
+
 def dataset(name: str, **settings: Any) -> DataSet:
     """Return a built-in data set."""
     found = component("dataset", name).model_validate(settings)

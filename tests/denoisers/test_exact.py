@@ -1,12 +1,14 @@
 """A learned proximal network whose regulariser is known."""
 
+import itertools
 import math
+from itertools import islice
 
 import pytest
 import torch
 
 from denoisers.conftest import draw, random_lpn
-from lpn.denoisers import ExactProx, PatchLPN, evaluate
+from lpn.denoisers import ExactProx, PatchLPN, evaluate, whole
 from lpn.networks import LPN
 from lpn.prior import invert, regulariser
 
@@ -40,6 +42,18 @@ def test_denoiser_of_any_strength_is_the_prox_of_its_regulariser(strength: float
     torch.testing.assert_close(gradient, expected, rtol=1e-9, atol=1e-9)
     distances = (z[None] - v[:, None]).square().flatten(2).sum(2) / 2  # of v_i to each z_j
     assert (distances + known).argmin(1).tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("image", [SHAPE, (1, 20, 27)])
+def test_repeated_steps_lower_the_regulariser(image: tuple[int, ...]) -> None:
+    """By as much as half the squared length of the step: z_{k+1} minimises R + 1/2 ||. - z_k||^2."""
+    start = draw(3, *image, seed=8)
+    steps = list(islice(ExactProx(whole(small_lpn(), image)).steps(start), 5))
+    torch.testing.assert_close(steps[0][0], whole(small_lpn(), image)(start))
+    for (z, value), (new, lower) in itertools.pairwise(steps):
+        length = (new - z).square().flatten(1).sum(1)
+        assert (length > 1e-8).all()
+        assert (lower + length / 2 <= value + 1e-10).all()
 
 
 def test_regulariser_of_single_precision_is_double() -> None:

@@ -34,11 +34,12 @@ def results(tmp_path: Path) -> list[Path]:
 
 @pytest.fixture
 def published(tmp_path: Path) -> Path:
-    result = {"source": "a paper", "data": "celeba", "images": 20, "psnr_ssim": {"blur": {"AR": [31.5, None]}}}
+    result = {"source": "a paper", "data": "celeba", "images": 20, "psnr_ssim": {"blur": {"AR": 31.5}}}
     path = tmp_path / "published.yaml"
-    value = {"quantity": "regulariser", "model": "net", "x": 1, "describes": "R(1)", "published": 3, "precision": "about"}
+    value = {"quantity": "regulariser", "model": "net", "x": 1, "describes": "l1 loss", "published": 3}
+    curves = {"source": "a paper", "values": [value]}
     with path.open("w") as file:
-        YAML().dump({"values": [value | {"source": "a paper"}], "problems": {"blur": BLUR}, "results": [result]}, file)
+        YAML().dump({"curves": curves, "problems": {"blur": BLUR}, "results": [result]}, file)
     return path
 
 
@@ -107,7 +108,8 @@ def test_tables_of_models(run: Callable[..., None], published: Path, tmp_path: P
     row = table("priors", {}, prior)
     assert (row["perturbation"], row["level"], row["regulariser_mean"], row["images"]) == ("blur", 0.05, 1.5, 2)
     row = table("published", {"published": str(published)}, prior, curve)
-    assert (row["quantity"], row["published"], row["ours"]) == ("R(1)", "about 3", 2)
+    assert (row["quantity"], row["published"], row["ours"]) == ("R(1), l1 loss", "about 3", 2)
+    assert row["ours_minus_published"] == -1
     row = table("certificates", {}, certificate)
     assert list(row) == ["model", "asymmetry", "passed", "scale"]
 

@@ -91,6 +91,7 @@ TINY = {
             "seed": 0,
             "inversion": {"max_iterations": 100},
             "perturbations": {"gaussian": {"levels": [0, 0.1], "rows": [0], "symbol": "s"}},
+            "repeated": {"noise": 0.3, "steps": [0, 2], "rows": [1]},
         }
     },
     "methods": {

@@ -1,5 +1,6 @@
 """The figures and tables of a run, their files and settings, which notebooks and make_table.py accept."""
 
+import copy
 import json
 import runpy
 from pathlib import Path
@@ -11,7 +12,7 @@ from artifacts import PUBLISHED, Artifact, Artifacts
 from layout import Layout
 from plan import Plan
 
-from .conftest import ROOT, Checker
+from .conftest import ROOT, TINY, Checker
 
 OUT = Path("results/tiny")
 DEBLUR = OUT / "experiments/deblur"
@@ -34,6 +35,7 @@ def test_names(artifacts: Artifacts) -> None:
         "laplacian_compact",
         "mnist_gaussian_grid",
         "mnist_gaussian_violin",
+        "mnist_steps",
         "deblur_comparison",
         "deblur_convergence",
     ]
@@ -51,7 +53,7 @@ def test_sections(artifacts: Artifacts) -> None:
         section: [path.stem for path in artifacts.of_section(section)] for section in ("curves", "priors", "experiments")
     }
     assert set(names["curves"]) == {"laplacian_compact", "laplacian"}
-    assert set(names["priors"]) == {"mnist_gaussian_grid", "mnist_gaussian_violin", "mnist"}
+    assert set(names["priors"]) == {"mnist_gaussian_grid", "mnist_gaussian_violin", "mnist_steps", "mnist"}
     assert set(names["experiments"]) == {"deblur_comparison", "deblur_convergence", "deblurring"}
     assert len(names["curves"]) == 4
 
@@ -63,7 +65,25 @@ def test_figures_of_curves_and_priors(artifacts: Artifacts) -> None:
     grid, violin = (artifacts.figures[f"mnist_gaussian_{kind}"] for kind in ("grid", "violin"))
     assert grid.files == [OUT / f"priors/mnist/mnist/gaussian{suffix}" for suffix in (".csv", ".npz")]
     assert violin.files == grid.files[:1]
-    assert grid.settings == violin.settings | {"rows": [0]}
+    assert (grid.settings["rows"], violin.settings["published"]) == ([0], {})  # of 4 images, not 100
+    steps = artifacts.figures["mnist_steps"]
+    assert steps.files == [OUT / f"priors/mnist/mnist/steps{suffix}" for suffix in (".csv", ".npz")]
+    assert steps.settings == {"noise": 0.3, "label": "tiny test run"}
+
+
+def test_published_violins_are_those_of_the_same_images(checker: Checker) -> None:
+    artifacts = changed(checker, {"priors": {"mnist": {"images": 100}}})
+    violins = artifacts.figures["mnist_gaussian_violin"].settings["published"]
+    assert violins["0.05"] == [4.11, 5.11, 5.48, 5.79, 6.67]
+
+
+def test_steps_alone_need_no_perturbations(checker: Checker) -> None:
+    config = copy.deepcopy(TINY)
+    del config["priors"]["mnist"]["perturbations"]
+    complete = checker.complete(config)
+    artifacts = Artifacts(Plan(complete["config"], complete["facts"], Layout("tiny", Path("data"))))
+    assert [name for name, figure in artifacts.figures.items() if figure.section == "priors"] == ["mnist_steps"]
+    assert "mnist" not in artifacts.tables
 
 
 def test_a_comparison_reads_the_parts_that_hold_its_images(checker: Checker) -> None:
@@ -141,7 +161,7 @@ def test_results_are_the_files_of_all_jobs(artifacts: Artifacts) -> None:
     results = {str(path.relative_to(OUT)) for path in artifacts.results}
     assert {"models/mnist/made_with.json", "priors/mnist/mnist/gaussian.npz", "tables/mnist.tex"} < results
     assert {"experiments/deblur/tuning/tv/1.json", "experiments/deblur/measurements/validation_0.npz"} < results
-    assert len(results) == 94
+    assert len(results) == 99
 
 
 def test_lists_of_files_are_written_only_if_they_change(

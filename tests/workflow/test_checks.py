@@ -82,7 +82,7 @@ FAULTS = {
     "number as data": ({"data": {"x": 5}}, "key 'data.x': must be a name, or a mapping with a name; it is 5."),
     "data without a name": (
         {"data": {"x": {"grey": True}}},
-        "key 'data.x': lacks 'name', which chooses the dataset: bsds500,",
+        "key 'data.x': lacks 'name', which chooses the dataset: bsd68, bsds500,",
     ),
     "number as folder": ({"folder": 5}, "key 'folder' is 5: input should be a valid string."),
     "mapping of methods": (
@@ -254,7 +254,28 @@ FAULTS = {
     ),
     "levels": (
         {"priors": {"mnist": {"perturbations": {"gaussian": {"levels": [0.1, 0.1]}}}}},
-        "key 'priors.mnist.perturbations.gaussian.levels': the levels must be different.",
+        "key 'priors.mnist.perturbations.gaussian.levels': the values must be different.",
+    ),
+    "row of steps": (
+        {"priors": {"mnist": {"repeated": {"rows": [4]}}}},
+        "key 'priors.mnist.repeated.rows' shows image 4, but there are 4 images, counted from 0.",
+    ),
+    "same step twice": (
+        {"priors": {"mnist": {"repeated": {"steps": [1, 1]}}}},
+        "key 'priors.mnist.repeated.steps': the values must be different.",
+    ),
+    "empty prior": (
+        {"priors": {"new": {"model": "mnist", "images": 4, "seed": 0}}},
+        "key 'priors.new': perturbations or repeated must be given.",
+    ),
+    "others of steps alone": (
+        {
+            "priors": {
+                "new": {"model": "mnist", "others": ["mnist"], "images": 4, "seed": 0}
+                | {"repeated": TINY["priors"]["mnist"]["repeated"]}
+            }
+        },
+        "key 'priors.new': others are compared at perturbations, and there are none.",
     ),
     "perturbation": ({"priors": {"mnist": {"perturbations": {"turn": {}}}}}, "should be 'gaussian', 'blur' or 'convex'"),
     "grid": ({"curves": {"laplacian": {"grid": {"low": 3}}}}, "key 'curves.laplacian.grid': low is 3, not below high, 2."),

@@ -35,13 +35,18 @@ def test_the_page_explains_keys_and_components() -> None:
 def test_the_page_shows_every_published_value() -> None:
     page, published = document.published_page(), read_yaml(ROOT / "config/published.yaml")
     rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("|")]
-    for value in published["values"]:
-        about = "about " if value["precision"] == "about" else ""
-        assert [value["describes"].replace("|", r"\|"), f"{about}{value['published']}", value["source"]] in rows
+    perturbations = published["priors"]["perturbations"].values()
+    digits = [digit for perturbation in perturbations for digit in perturbation["digits"]]
+    medians = [summary[2] for part in perturbations for summary in part["violins"]["summaries"].values()]
+    shown = [float(row[1]) for row in rows if row[0].startswith(("R of", "median of"))]
+    assert sorted(shown) == sorted([*(number for digit in digits for number in digit["published"]), *medians])
+    curves = [row for row in rows if row[-1] == published["curves"]["source"]]
+    assert [row[1] for row in curves] == ["about 3.4", "about 2.7 to 2.9", "about 2.7 to 2.9", "about 0.15"]
     methods = sum(len(of_problem) for result in published["results"] for of_problem in result["psnr_ssim"].values())
-    assert len(rows) == len(published["values"]) + methods + 2 * (1 + len(published["problems"]))
+    assert len(rows) == len(curves) + len(shown) + methods + 2 * (1 + len(published["problems"]))
     assert "| LPN | 38.03 |  | mayo | 128 | Fang et al. 2024, Table 2, as quoted in its public reviews |\n" in page
     assert "| FBP | 20.233 ± 0.034 | 0.1763 ± 0.0138 | mayo | 128 | Zhang et al., Rethinking Gradient Step" in page
+    assert "Operator `identity`; noise 0.1.\n" in page
     assert "## `deblur_1_0.02`\n\nOperator `blur`, sigma 1.0; noise 0.02.\n" in page
 
 

@@ -231,6 +231,7 @@ def settings_of(plan: Plan) -> dict[str, tuple[str, list[Any]]]:
                 for kind in priors["perturbations"]
             ],
         ),
+        "proximal_steps": ("StepsSpec", [plan.step_settings(name) for name, _ in evaluations]),
         "measure": (
             "MeasureSpec",
             [plan.measurement_settings(name, split, 0) for name in plan.experiments for split in ("test", "validation")],
@@ -243,7 +244,7 @@ def settings_of(plan: Plan) -> dict[str, tuple[str, list[Any]]]:
     }
 
 
-SCRIPTS = ("train", "import_model", "certify", "curves", "prior", "measure", "tune", "reconstruct")
+SCRIPTS = ("train", "import_model", "certify", "curves", "prior", "proximal_steps", "measure", "tune", "reconstruct")
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

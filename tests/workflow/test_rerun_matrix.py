@@ -30,10 +30,11 @@ LPNS = [name for name in TINY["models"] if name != "dncnn"]
 CERTIFY = {name: f"Certifying {name}" for name in LPNS}
 CURVES = {name: f"Evaluating the prox, potential and prior of {name}" for name in ("laplacian_l2", "laplacian_pm")}
 PRIOR = {"Evaluating the prior that mnist learned, gaussian"}
+STEPS = {"Repeating proximal steps of mnist"}
 FIGURE = {
     name: f"Drawing the figure {name}"
     for name in (
-        *("laplacian_compact", "mnist_gaussian_grid", "mnist_gaussian_violin"),
+        *("laplacian_compact", "mnist_gaussian_grid", "mnist_gaussian_violin", "mnist_steps"),
         *("deblur_comparison", "deblur_convergence"),
     )
 }
@@ -53,7 +54,8 @@ def reconstruct(*methods: str) -> set[str]:
 
 SHOWN = {FIGURE["deblur_comparison"], FIGURE["deblur_convergence"], TABLE["deblurring"]}
 CURVE_RESULTS = {*CURVES.values(), *COMPACT, TABLE["laplacian"], TABLE["published"]}
-PRIOR_RESULTS = {*PRIOR, *GRID, *VIOLIN, TABLE["mnist"], TABLE["published"]}
+STEP_RESULTS = {*STEPS, FIGURE["mnist_steps"]}
+PRIOR_RESULTS = {*PRIOR, *GRID, *VIOLIN, TABLE["mnist"], TABLE["published"], *STEP_RESULTS}
 RECONSTRUCT = reconstruct("observation", "tv", "lpn", "dncnn", "plug_in")
 CERTIFICATES = {*CERTIFY.values(), TABLE["certificates"]}
 RESULTS = CURVE_RESULTS | PRIOR_RESULTS
@@ -262,6 +264,7 @@ def test_every_artifact_is_there_and_labelled(finished: Project) -> None:
         "laplacian_compact",
         "mnist_gaussian_grid",
         "mnist_gaussian_violin",
+        "mnist_steps",
         "deblur_comparison",
         "deblur_convergence",
     )
@@ -288,7 +291,7 @@ def test_every_artifact_is_there_and_labelled(finished: Project) -> None:
     assert "objective" not in pd.read_csv(results / "experiments/deblur/dncnn/0_iterations.csv").columns
     logs = finished.folder / "logs/tiny"
     assert (logs / "train/mnist.log").read_text()
-    jobs = {"train": 5, "certify": 4, "curves": 2, "prior": 1, "figures": 5, "tables": 5}
+    jobs = {"train": 5, "certify": 4, "curves": 2, "prior": 2, "figures": 6, "tables": 5}
     jobs |= {"measure": 3, "tune": 2, "choose": 1, "reconstruct": 10}
     jobs |= {"prepare_data": 1}
     assert len(list((logs / "benchmarks").iterdir())) == sum(jobs.values())

@@ -50,3 +50,34 @@ rule prior_of_model:
         "--spec {params.spec:q} "
         "--model {input.model:q} {params.data} --output {output.prior:q} --arrays {output.arrays:q} "
         "--threads {threads} > {log:q} 2>&1"
+
+
+rule proximal_steps:
+    input:
+        unpack(lambda wildcards: PLAN.certified(wildcards.model)),
+        data=lambda wildcards: PLAN.model_data(wildcards.model),
+    output:
+        prior=OUT / "priors/{priors}/{model}/steps.csv",
+        arrays=OUT / "priors/{priors}/{model}/steps.npz",
+    log:
+        LOGS / "priors/{priors}_{model}_steps.log",
+    benchmark:
+        LOGS / "benchmarks/priors_{priors}_{model}_steps.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        gpu=1,
+        mem_mb=per_attempt(8000),
+        runtime=per_attempt(30),
+    params:
+        spec=lambda wildcards: canonical(PLAN.step_settings(wildcards.priors)),
+        data=lambda wildcards, input: data_option(input.data),
+        code=lambda wildcards: PLAN.code("proximal_steps", model=wildcards.model),
+    message:
+        "Repeating proximal steps of {wildcards.model}"
+    shell:
+        f"{LAUNCH}proximal_steps.py "
+        "--spec {params.spec:q} "
+        "--model {input.model:q} {params.data} --output {output.prior:q} --arrays {output.arrays:q} "
+        "--threads {threads} > {log:q} 2>&1"
