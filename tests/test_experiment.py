@@ -174,7 +174,6 @@ def test_a_solver_given_in_python_can_be_searched(operator: LinearOperator, meas
 
 def test_parts_that_do_not_fit_are_refused(operator: LinearOperator, measurement: Measurement) -> None:
     network = build_network({"name": "dncnn", "channels": 3, "hidden": 2, "depth": 3})
-    _, tv, _, _ = method().algorithm()
     with pytest.raises(ValueError, match="tv is no network"):
         make_prior(method(), (3, 8, 8), network=network)
     with pytest.raises(ValueError, match="has no solver"):
