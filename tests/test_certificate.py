@@ -4,8 +4,9 @@ import pytest
 import torch
 from conftest import BUNDLED, golden_network
 
-from lpn.certificate import CertificateSettings, certify, jacobian_asymmetry, smallest_ritz_value
-from lpn.networks import LPN
+from lpn.certificate import CertificateSettings, certify, certify_convex, jacobian_asymmetry, smallest_ritz_value
+from lpn.networks import LPN, Regulariser, build_network
+from lpn.networks.acr import ACR, ACRSettings
 from lpn.networks.lpn_28 import Lpn28
 
 SETTINGS: dict[str, Any] = {"lanczos_steps": 40, "inversion_tolerance": 1e-3, "seed": 0}
@@ -102,3 +103,54 @@ def test_the_network_stays_as_it_is(mnist_network: LPN) -> None:
 def test_settings_have_ranges() -> None:
     with pytest.raises(ValueError, match="points"):
         CertificateSettings(points=1, **SETTINGS)
+
+
+@pytest.fixture
+def convex() -> Regulariser:
+    """A convex regulariser whose weights are far from 0."""
+    torch.manual_seed(0)
+    network = build_network({"name": "acr", "filters": 3, "layers": 2, "banks": 1, "bank_filters": 2})
+    assert isinstance(network, Regulariser)
+    with torch.no_grad():
+        for weight in network.constrained_weights():
+            weight.uniform_()
+    return network
+
+
+def test_a_convex_regulariser_passes(convex: Regulariser) -> None:
+    certificate = certify_convex(convex, torch.rand(3, 1, 12, 14, generator=random()), seed=0)
+    assert certificate.failures == ()
+    assert certificate.as_dict() == {
+        "smallest_weight": certificate.smallest_weight,
+        "convexity": certificate.convexity,
+        "monotonicity": certificate.monotonicity,
+        "failures": [],
+        "passed": True,
+        "certified": "convex",
+    }
+    assert certificate.smallest_weight == min(weight.min() for weight in convex.constrained_weights())
+
+
+def test_a_regulariser_that_is_not_convex_is_found_out(convex: Regulariser) -> None:
+    with torch.no_grad():
+        for weight in convex.constrained_weights():
+            weight.neg_()
+    certificate = certify_convex(convex, torch.rand(3, 1, 12, 14, generator=random()), seed=0)
+    text = "; ".join(certificate.failures)
+    for word in ("the smallest constrained weight is -", "not convex along a segment", "not monotone"):
+        assert word in text
+    convex.get_parameter("icnn.wx.0.bias").data.fill_(float("inf"))
+    assert certify_convex(convex, torch.rand(2, 1, 12, 14), seed=0).failures == ("a weight is not finite",)
+
+
+class Concave(ACR):
+    """A concave function with weights >= 0."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return -super().forward(x)
+
+
+def test_the_measured_convexity_is_that_of_the_function() -> None:
+    model = Concave(ACRSettings(filters=2, layers=1, banks=1, bank_filters=1))
+    certificate = certify_convex(model, torch.rand(3, 1, 12, 14, generator=random()), seed=0)
+    assert len(certificate.failures) == 2

@@ -12,7 +12,7 @@ from lpn.denoisers.learned import Learned
 from lpn.experiment import DivergenceError, Method, Scores, make_prior, reconstruct, record, summarise
 from lpn.measurements import Measurement, simulate
 from lpn.metrics import psnr
-from lpn.networks import build_network
+from lpn.networks import build_network, network_settings
 from lpn.operators import LinearOperator
 from lpn.operators.circular_blur import CircularBlurSettings
 from lpn.tuning import Score, choose, tune
@@ -181,3 +181,106 @@ def test_parts_that_do_not_fit_are_refused(operator: LinearOperator, measurement
     other = CircularBlurSettings(kernel="box", side=3).build((3, 16, 24), 0)
     with pytest.raises(ValueError, match=r"takes tensors of shape \(N, 3, 16, 24\)"):
         list(reconstruct(method(), other, measurement, CLIPPED))
+
+
+ACR: dict[str, Any] = {"name": "acr", "channels": 3, "filters": 2, "layers": 1, "banks": 1, "bank_filters": 2}
+UAR: dict[str, Any] = {"name": "uar", "channels": 3, "size": 16, "hidden": 1, "linear": 2, "steps": 3, "filters": 2}
+DESCENT: dict[str, Any] = {
+    "solver": {"name": "gradient_descent", "weight": 0.1},
+    "prox": None,
+    "regulariser": {"model": "r"},
+}
+
+
+@pytest.fixture
+def square(measurement: Measurement) -> tuple[LinearOperator, Measurement]:
+    """Measurements of the upper parts of the images, of 16x16."""
+    assert measurement.truth is not None
+    operator = CircularBlurSettings(kernel="box", side=3).build((3, 16, 16), 0)
+    return operator, simulate(torch.from_numpy(measurement.truth[:, :, :16]), operator, 0.02, 0, "test")
+
+
+@pytest.mark.parametrize("settings", [ACR, UAR])
+def test_regularisers_are_recorded(
+    square: tuple[LinearOperator, Measurement], settings: dict[str, Any], device: torch.device
+) -> None:
+    """Every iteration has the data term, R and their weighted sum, and the values are those of the image."""
+    operator, measurement = square
+    torch.manual_seed(0)
+    network = build_network(settings).eval()
+    steps = list(reconstruct(method(**DESCENT), operator, measurement, Scores(clip=False), network, device))
+    assert [step.number for step in steps] == list(range(7))
+    for step in steps[1:]:
+        with torch.no_grad():
+            value = network.to("cpu")(step.image.cpu()).numpy()
+        residual = operator(step.image.cpu()).numpy() - measurement.y
+        np.testing.assert_allclose(step.values["regulariser"], value, rtol=1e-4)
+        np.testing.assert_allclose(step.values["data_term"], (residual**2).sum((1, 2, 3)), rtol=1e-4)
+        np.testing.assert_allclose(step.values["objective"], step.values["data_term"] + 0.1 * value, rtol=1e-4)
+
+
+def test_unrolled_steps_are_recorded(square: tuple[LinearOperator, Measurement]) -> None:
+    operator, measurement = square
+    network = build_network(UAR).eval()
+    given = method(**DESCENT | {"solver": {"name": "unrolled"}, "iterations": 3})
+    _, iterations = record(reconstruct(given, operator, measurement, CLIPPED, network))
+    assert iterations.iteration.max() == 3
+    assert iterations[iterations.iteration > 0][["data_term", "regulariser"]].notna().all(axis=None)
+    assert "objective" not in iterations
+
+
+def test_gradient_descent_stops_on_its_residuals(operator: LinearOperator, measurement: Measurement) -> None:
+    given = method(**DESCENT | {"iterations": 500, "stop": 0.05})
+    _, iterations = record(reconstruct(given, operator, measurement, CLIPPED, build_network(ACR).eval()))
+    assert 2 < iterations.iteration.max() < 500
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"regulariser": {"model": "r"}}, "has both prox and regulariser"),
+        ({"prox": None}, "lacks prox: a method needs solver, prox, scale, iterations"),
+        ({"prox": None, "regulariser": {"model": "r"}}, "has regulariser, but the solver admm takes prox"),
+        (DESCENT | {"regulariser": None}, "lacks regulariser: a method needs solver, regulariser, scale, iterations"),
+        (
+            DESCENT | {"prox": {"name": "tv", "weight": 1}, "regulariser": None},
+            "the solver gradient_descent takes regulariser",
+        ),
+    ],
+)
+def test_solvers_and_their_priors_must_fit(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        method(**{"solver": {"name": "admm", "rho": 0.1}, **settings})
+
+
+@pytest.mark.parametrize(
+    ("given", "network", "message"),
+    [
+        (DESCENT, {**UAR, "size": 24}, "uar was made for images of 24x24, and the images are 16x16"),
+        (DESCENT, {**ACR, "channels": 1}, r"takes inputs of shape \(1, any, any\); the images have \(3, 16, 16\)"),
+        (DESCENT, {"name": "dncnn", "channels": 3}, "the network dncnn is no regulariser but a denoiser"),
+        ({"prox": {"model": "r"}}, ACR, "the network acr is no denoiser but a regulariser: name it under 'regulariser'"),
+        (DESCENT | {"solver": {"name": "unrolled"}}, ACR, "acr has no unrolled steps"),
+        (DESCENT, None, "the method needs the network 'r', which must be given"),
+    ],
+)
+def test_networks_and_methods_must_fit(given: dict[str, Any], network: dict[str, Any] | None, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_prior(method(**given), (3, 16, 16), network=build_network(network) if network else None)
+
+
+@pytest.mark.parametrize(
+    ("given", "network", "certified"),
+    [
+        ({}, None, ""),
+        ({"prox": {"model": "r"}}, {"name": "lpn_28"}, "prox"),
+        ({"prox": {"model": "r", "average": "by_count"}}, {"name": "lpn_28"}, "none"),
+        ({"prox": {"model": "r", "clip": True}}, {"name": "lpn_28"}, "none"),
+        ({"prox": {"model": "r"}}, {"name": "dncnn"}, "none"),
+        (DESCENT, ACR, "convex"),
+        (DESCENT, UAR, "none"),
+    ],
+)
+def test_what_a_method_is_certified_to_be(given: dict[str, Any], network: dict[str, Any] | None, certified: str) -> None:
+    assert method(**given).certified(network_settings(network) if network else None) == certified
+    assert Method().certified(None) == ""

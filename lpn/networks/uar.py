@@ -55,10 +55,15 @@ class UAR(Regulariser):
         """Yield the image after each step of G, (N, C, H, W): the last one is G(y). Autograd differentiates it.
 
         Args:
-            operator: the linear operator A, whose measurements must have the shape (N, C, angles, detectors).
-            y: the measurements.
+            operator: the linear operator A.
+            y: the measurements, (N, C, angles, detectors).
             start: an image for each, (N, C, H, W), of `operator.initial`; it is clipped to [0, 1].
+
+        Raises ValueError for measurements of another shape.
         """
+        channels, shape = self.input_shape[0], operator.output_shape
+        if len(shape) != 3 or shape[0] != channels:
+            raise ValueError(f"unrolled steps are convolutions of measurements ({channels}, H, W), not {shape}")
         return self.generator(operator, y, start.clamp(0, 1))
 
 

@@ -8,7 +8,7 @@ import torch
 from conftest import BUNDLED, golden_network
 
 from lpn.checkpoints import save_model
-from lpn.networks import LPN
+from lpn.networks import LPN, build_network
 from lpn.networks.dncnn import DnCNNSettings
 
 SPEC = {"points": 2, "lanczos_steps": 5, "inversion_tolerance": 1e-3, "seed": 0}
@@ -39,6 +39,22 @@ def test_images(run: Callable[..., None], images: Path, mnist_network: LPN) -> N
     (images / "made_with.json").write_text('{"precision": "bf16"}')
     run("certify", "--spec", SPEC, "--name", "mnist", "--model", model, "--data", images, "--output", output)
     assert json.loads(output.read_text()) == certificate | {"precision": "bf16"}
+
+
+def test_convex_regularisers(run: Callable[..., None], refused: Callable[..., str], images: Path) -> None:
+    """They are examined at the centres of images, and the settings of LPNs do not matter."""
+    network = build_network({"name": "acr", "filters": 2, "layers": 1, "banks": 1, "bank_filters": 1})
+    model, output = save(images, network), images / "certificate.json"
+    for side in (16, 500):
+        run("certify", "--spec", SPEC | {"side": side}, "--model", model, "--data", images, "--output", output)
+        certificate = json.loads(output.read_text())
+        assert (certificate["passed"], certificate["certified"]) == (True, "convex")
+    with torch.no_grad():
+        network.constrained_weights()[0].neg_()
+    error = refused("certify", "--spec", SPEC, "--model", save(images, network), "--data", images)
+    assert "is not certified as convex: the smallest constrained weight is -" in error
+    critic = save(images / "critic", build_network({"name": "ar", "size": 16, "hidden": 1}))
+    assert "is a network 'ar'; only" in refused("certify", "--spec", SPEC, "--model", critic, "--data", images)
 
 
 def test_numbers(run: Callable[..., None], tmp_path: Path) -> None:

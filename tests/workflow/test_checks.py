@@ -54,7 +54,28 @@ def phases(*losses: object) -> list[dict[str, object]]:
     return [{"loss": loss, "steps": 1, "lr": 1} for loss in losses]
 
 
+ACR = {"title": "Other", "solver": {"name": "gradient_descent", "weight": 1}, "scale": 0.5, "iterations": 2}
+CRITIC = {"network": {"name": "ar", "channels": 3, "size": 64}, "data": "celeba", "source": "https://example.org/c.pt"}
+
+
 FAULTS = {
+    # learned regularisers
+    "regulariser of a solver that takes a prox": (
+        only("new", **PGD, regulariser={"model": "dncnn"}),
+        "key 'methods.new': has regulariser, but the solver pgd takes prox.",
+    ),
+    "regulariser that is no model": (
+        only("new", **ACR, regulariser={"model": "dncn"}),
+        "key 'experiments.deblur.methods.new.regulariser.model' names 'dncn'",
+    ),
+    "denoiser as a regulariser": (
+        only("new", **ACR, regulariser={"model": "dncnn"}),
+        "key 'experiments.deblur.methods.new': the network dncnn is no regulariser but a denoiser: name it under 'prox'.",
+    ),
+    "critic of another size": (
+        only("new", **ACR, regulariser={"model": "critic"}) | model("critic", **CRITIC),
+        "key 'experiments.deblur.methods.new': the network ar was made for images of 64x64, and the images are 128x128",
+    ),
     # keys, types and ranges
     "key": ({"experimnts": {}}, "key 'top level': unknown key 'experimnts'; did you mean 'experiments'?"),
     "key of a model": (
@@ -532,7 +553,7 @@ def test_plug_ins_that_do_not_run_are_named_with_their_line(checker: Checker, co
 def test_an_lpn_needs_test_images_to_be_certified(checker: Checker) -> None:
     (checker.folder / "some/train").mkdir(parents=True)
     some = {"data": {"some": {"name": "folder", "path": "some"}}}
-    with pytest.raises(ConfigurationError, match="models.faces': the data 'some' have no test images, at which a learned"):
+    with pytest.raises(ConfigurationError, match="models.faces': the data 'some' have no test images, at which the network"):
         checker.tiny(some | model("faces", data="some"))
     checker.tiny(some | model("dncnn", data="some"))
 
