@@ -6,7 +6,6 @@ from lpn.networks import NetworkSettings
 from lpn.settings import Settings
 
 CONVEX = "convex regulariser"
-ROLES = ("regulariser", CONVEX)
 
 
 class LearnedRegulariser(Settings):
@@ -16,7 +15,7 @@ class LearnedRegulariser(Settings):
 
     def check_network(self, network: NetworkSettings, shape: tuple[int, ...]) -> None:
         """Raise ValueError unless the network is a regulariser of images of shape (C, H, W)."""
-        if network.role not in ROLES:
+        if not network.is_regulariser:
             raise ValueError(f"the network {network.name} is no regulariser but a denoiser: name it under 'prox'")
         network.check_images(shape)
         side = network.input_shape[1]

@@ -255,7 +255,7 @@ def checkpoints(variant: str, folder: Path, plain: dict[str, Any]) -> dict[str, 
     values = {"network": variant, "sigma": 0.1, "seed": 0, "batch_size": 1, "phases": [PHASE]}
     settings = TrainingSettings.model_validate(values)
     model, stages = build_network(settings.network), make_schedule([PHASE], 1)
-    trainer = Trainer(model, lambda step: (torch.zeros(shape),) * 2, stages)
+    trainer = Trainer(model, lambda step: (torch.zeros(shape), torch.zeros(shape)), stages)
     trainer.step()  # the optimiser has a state from now on
     places = Checkpoints(folder, Identity(settings))
     seconds = timed(lambda: places.save(trainer), turns=3)

@@ -19,8 +19,9 @@ from lpn.certificate import CertificateSettings
 from lpn.experiment import Method
 from lpn.files import write_text
 from lpn.published import Published, Quality
+from lpn.regularisers import LearnedRegulariser
 from lpn.settings import Settings, component, describe, names
-from lpn.training.settings import Logging, Phase
+from lpn.training.settings import Logging, Pairs, Phase
 
 HEADER = """# All settings
 
@@ -35,6 +36,7 @@ SECTIONS: dict[str, type[Settings]] = {
     "A run": schema.Config,
     "`models.<name>`": schema.Model,
     "`phases` of a model": Phase,
+    "`pairs` of a model": Pairs,
     "`logging` of a model": Logging,
     "`models.<name>` with a `source`": schema.Imported,
     "`curves.<name>`": schema.Curves,
@@ -46,6 +48,7 @@ SECTIONS: dict[str, type[Settings]] = {
     "`experiments.<name>`": schema.Experiment,
     "`tuning` of an experiment": schema.Tuning,
     "`methods.<name>`": Method,
+    "`regulariser` of a method": LearnedRegulariser,
 }
 PLACES = {
     "operator": "`operator` of an experiment",

@@ -17,13 +17,14 @@ from lpn.training.shard import WHOLE, Shard
 T = TypeVar("T")
 
 
-def random_order(count: int, per_batch: int, seed: int) -> Callable[[int], np.ndarray]:
-    """Return step -> the numbers of the `per_batch` of `count` images of its batch, in a new random order every epoch.
+def random_order(count: int, batch_size: int, crops: int, seed: int) -> Callable[[int], np.ndarray]:
+    """Return step -> the numbers of the images of its batch, of `count` images, in a new random order every epoch.
 
     Raises ValueError if there are fewer images than a batch needs.
     """
+    per_batch = batch_size // crops
     if count < per_batch:
-        raise ValueError(f"a batch (batch_size / crops) needs {per_batch} images; there are only {count} images")
+        raise ValueError(f"batch_size is {batch_size}, which needs {per_batch} images; there are only {count} images")
     per_epoch, order = count // per_batch, dict[int, np.ndarray]()
 
     def numbers(step: int) -> np.ndarray:
@@ -68,7 +69,7 @@ def image_batches(
         raise ValueError(f"crops is {crops}, but there is only one crop of a whole image; use 1, or give a patch")
     per_batch = batch_size // crops
     part, transform = shard.of(per_batch), augment or Crops()
-    numbers = random_order(len(images), per_batch, seed)
+    numbers = random_order(len(images), batch_size, crops, seed)
 
     def batch(step: int) -> Tensor:
         chosen = to_tensor(images[numbers(step)[part]])

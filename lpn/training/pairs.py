@@ -114,7 +114,7 @@ def pair_batches(
     assert pairs is not None
     per_batch, side = settings.batch_size // settings.crops, settings.sample_shape[-1]
     whole = images.shape[2:] == (side, side)
-    numbers, part = random_order(len(images), per_batch, settings.seed), shard.of(per_batch)
+    numbers, part = random_order(len(images), settings.batch_size, settings.crops, settings.seed), shard.of(per_batch)
     # the thread that makes batches has an operator of its own: ODL's are not for two threads
     own, operator = (build_operator(pairs.operator, images.shape[1:], pairs.seed) for _ in range(2))
 

@@ -144,7 +144,13 @@ def test_signals_that_are_ignored_stay_ignored() -> None:
 def test_nan_stops_with_the_step_and_keeps_the_checkpoint(tmp_path: Path) -> None:
     trainer, checkpoints = small_trainer(), checkpoints_in(tmp_path)
     batches = trainer.batches
-    trainer.batches = lambda step: (batches(step)[0] * (float("nan") if step == 5 else 1), batches(step)[1])
+
+    def spoiled(step: int) -> Batch:
+        batch = batches(step)
+        assert isinstance(batch, tuple)
+        return batch[0] * (float("nan") if step == 5 else 1), batch[1]
+
+    trainer.batches = spoiled
     with pytest.raises(DivergenceError, match="the loss became nan at step 5"):
         records_of(trainer, checkpoints, save_seconds=0)
     resumed = small_trainer()

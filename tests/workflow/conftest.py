@@ -163,6 +163,16 @@ class Median(Denoiser):
 '''
 
 
+CRITIC = {
+    "network": {"name": "ar", "channels": 3, "size": 128, "hidden": 1, "linear": 2},
+    "data": "celeba",
+    "pairs": {"operator": {"name": "blur", "sigma": 1.0}, "noise": 0.1},
+    "seed": 0,
+    "batch_size": 1,
+    "phases": [{"loss": "critic", "steps": 1, "lr": 1e-3}],
+}
+
+
 @dataclass
 class Checker:
     """Completes configurations in this process. `folder` holds their files, and plug-ins."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from configuration import ConfigurationError
 
-from .conftest import TINY, Checker
+from .conftest import CRITIC, TINY, Checker
 
 Update = dict[str, Any]
 NEW = {"network": {"name": "lpn_28"}, "data": "mnist", "sigma": 0.1}  # what is needed beside a source
@@ -198,6 +198,41 @@ FAULTS = {
     "steps": (
         model("mnist", phases=phases({"name": "proximal_matching", "gamma": [2, 1]})),
         "key 'models.mnist.phases.0': 1 steps can't hold the 2 stages of the loss 'proximal_matching'.",
+    ),
+    "pairs of a denoiser": (model("mnist", pairs=CRITIC["pairs"]), "the network 'lpn_28' is none: remove pairs."),
+    "no noise level": (model("mnist", sigma=None), "key 'models.mnist': lacks 'sigma', the noise to be removed."),
+    "critic without pairs": (
+        {"models": {"critic": CRITIC | {"pairs": None}}},
+        "key 'models.critic': the network 'ar' is a regulariser: give pairs, how images are measured.",
+    ),
+    "critic that is larger than its images": (
+        {"models": {"critic": CRITIC | {"network": {"name": "ar", "channels": 3, "size": 129}}}},
+        "key 'models.critic': patches of 129x129 don't fit into training images of 128x128.",
+    ),
+    "generator of parts of images": (
+        {
+            "models": {
+                "critic": CRITIC
+                | {
+                    "network": {"name": "uar", "channels": 3, "size": 64},
+                    "phases": [{"loss": "unrolled", "steps": 1, "lr": 1}],
+                }
+            }
+        },
+        "the network 'uar' must have the size of the training images, 128x128, not 64.",
+    ),
+    "operator of pairs": (
+        {
+            "models": {
+                "critic": CRITIC
+                | {"pairs": {"operator": {"name": "compressed_sensing", "measurements": 128 * 129}, "noise": 0}}
+            }
+        },
+        "key 'models.critic': measurements must be in 1..16384",
+    ),
+    "init of a critic": (
+        {"models": {"critic": CRITIC, "other": CRITIC | {"network": {"name": "uar", "channels": 3}, "init": "critic"}}},
+        "key 'models.other.network' differs from that of 'critic', which training starts from.",
     ),
     "cycle of init": (
         model("laplacian_l2", init="laplacian_pm"),

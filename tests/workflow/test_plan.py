@@ -8,13 +8,13 @@ from typing import Annotated, Any
 
 import pytest
 from layout import Layout
-from plan import Plan, curve_models, data_option, option, per_attempt
+from plan import Plan, curve_models, data_option, folder_option, option, per_attempt
 from pydantic import TypeAdapter
 
 from lpn.data import DataSet
 from lpn.settings import Choice
 
-from .conftest import ROOT, TINY, Checker, prepared
+from .conftest import CRITIC, ROOT, TINY, Checker, prepared
 
 OUT = Path("results/tiny")
 PREPARED = Path("data/prepared")
@@ -74,6 +74,33 @@ def test_trainings(checker: Checker, plan: Plan) -> None:
     assert plan.training_settings("laplacian_l2")["dataset"] == {"name": "laplace"}
     logged = changed(checker, {"models": {"mnist": {"logging": {"every": 7}}}})
     assert logged.training_settings("mnist") == settings
+
+
+def test_pairs_are_prepared_once_for_each_operator(checker: Checker, plan: Plan) -> None:
+    """Noise is drawn in training, so that of another level needs no other pairs. Denoisers need none."""
+    assert plan.pairs == {}
+    assert plan.model_pairs("faces") == []
+    changes = {"louder": {"pairs": {"noise": 0.2}}, "smoother": {"pairs": {"operator": {"sigma": 2.0}}}}
+    models = {"critic": CRITIC} | {name: {"like": "critic", **change} for name, change in changes.items()}
+    models["generator"] = {
+        "like": "louder",
+        "network": {"name": "uar", "channels": 3, "size": 128, "hidden": 1, "linear": 2},
+    }
+    models["generator"] |= {"init": "critic"}
+    solver = {"title": "AR", "solver": {"name": "gradient_descent", "weight": 1.0}, "scale": 0.5, "iterations": 2}
+    names = ["critic", "smoother", "generator"]
+    methods = {name: {**solver, "title": name, "regulariser": {"model": name}} for name in names}
+    made = {"models": models, "methods": methods, "experiments": {"deblur": {"methods": names}}}
+    plan = changed(checker, made)
+    assert plan.pairs_name("generator") == plan.pairs_name("critic") != plan.pairs_name("smoother")
+    assert {*plan.pairs} == {plan.pairs_name("critic"), plan.pairs_name("smoother")}
+    assert plan.pairs_settings("smoother") == {"operator": plan.models["smoother"]["pairs"]["operator"], "seed": 0}
+    folder = PREPARED / str(plan.pairs_name("critic"))
+    assert str(folder).startswith(str(PREPARED / prepared("celeba")))
+    assert folder / "train_start.npy" in plan.model_pairs("generator")
+    assert plan.init_model("generator") == [OUT / "models/critic/model.pt"]
+    assert folder_option("pairs", plan.model_pairs("critic")) == f"--pairs {folder}"
+    assert plan.code("make_pairs", plan.pairs_settings("critic")) != plan.code("make_pairs", None)
 
 
 def test_certificates(plan: Plan) -> None:
