@@ -122,7 +122,15 @@ class PublishedCurves(Settings):
     """Values of scalar models, read off a figure."""
 
     source: str
-    values: list[CurvePoint]
+    points: list[CurvePoint]
+
+    def values(self) -> Iterator[Value]:
+        """Yield the values."""
+        titles = {"regulariser": "R({x:g})", "prox_deviation": "|f - soft threshold| at |x| = {x:g}"}
+        for point in self.points:
+            words = f"{titles[point.quantity].format(x=point.x)}, {point.describes}"
+            low, high = point.published
+            yield Value(words, low, high, True, self.source, point)
 
 
 class Digit(Settings):
@@ -204,19 +212,7 @@ class Published(Settings):
     @property
     def values(self) -> list[Value]:
         """The values of figures."""
-        titles = {"regulariser": "R({x:g})", "prox_deviation": "|f - soft threshold| at |x| = {x:g}"}
-        points = [
-            Value(
-                f"{titles[point.quantity].format(x=point.x)}, {point.describes}",
-                *point.published,
-                True,
-                curves.source,
-                point,
-            )
-            for curves in ([self.curves] if self.curves else [])
-            for point in curves.values
-        ]
-        return [*points, *(self.priors.values() if self.priors else [])]
+        return [value for part in (self.curves, self.priors) if part for value in part.values()]
 
     def rows(self, experiment: Experiment) -> list[dict[str, Any]]:
         """Return a row for each published result on the same data set with the same operator and noise.

@@ -149,7 +149,7 @@ def _ours(value: Value, table: pd.DataFrame) -> float:
         shifted = shifted_prior(found.loc[found["perturbation"] == place.perturbation])
         if place.image is None:
             return (
-                float(shifted[place.level].median()) if place.level in shifted and len(shifted) == place.images else np.nan
+                float(np.median(shifted[place.level])) if place.level in shifted and len(shifted) == place.images else np.nan
             )
         return float(shifted.reindex(index=[place.image], columns=[place.level]).iloc[0, 0])
     if "prox_true" not in found or found.empty:

@@ -52,7 +52,7 @@ def test_files_agree_in_any_folder() -> None:
     [
         ({"results": [RESULT]}, "'problems' lacks deblurring"),
         ({"problems": {"deblurring": BLUR}, "results": [RESULT | {"psnr_ssim": {"deblurring": {"AR": [1]}}}]}, "PSNR, SSIM"),
-        ({"curves": {"source": "", "values": [{"quantity": "psnr"}]}}, "quantity"),
+        ({"curves": {"source": "", "points": [{"quantity": "psnr"}]}}, "quantity"),
         ({"priors": {"perturbations": {"blur": PERTURBATION | {"levels": [0]}}}}, "1 values, one for each level"),
         ({"problems": {"deblurring": BLUR | {"noise": -1}}}, "noise"),
         ({"result": []}, "did you mean 'results'"),
@@ -79,7 +79,7 @@ def test_the_shipped_values_are_read() -> None:
 def test_intervals() -> None:
     point = {"quantity": "regulariser", "x": 3.4, "model": "l1", "describes": "l1"}
     published = Published.model_validate(
-        {"curves": {"source": "", "values": [point | {"published": [2.7, 2.9]}, point | {"published": 3.4}]}}
+        {"curves": {"source": "", "points": [point | {"published": [2.7, 2.9]}, point | {"published": 3.4}]}}
     )
     interval, number = published.values
     assert (interval.words, number.words) == ("about 2.7 to 2.9", "about 3.4")

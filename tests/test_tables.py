@@ -127,7 +127,7 @@ def test_published_values_stand_next_to_ours() -> None:
         {
             "curves": {
                 "source": "a paper",
-                "values": [point(*place) for place in [*points, ("prox_deviation", "unknown", 1.0)]],
+                "points": [point(*place) for place in [*points, ("prox_deviation", "unknown", 1.0)]],
             },
             "priors": {"data": "mnist", "model": "other", "images": 2, "perturbations": priors},
         }

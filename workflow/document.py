@@ -44,6 +44,7 @@ SECTIONS: dict[str, type[Settings]] = {
     "`priors.<name>`": schema.Priors,
     "`inversion` of priors": schema.Inversion,
     "`perturbations` of priors": schema.Perturbation,
+    "`repeated` of priors": schema.Repeated,
     "`certificate`": CertificateSettings,
     "`experiments.<name>`": schema.Experiment,
     "`tuning` of an experiment": schema.Tuning,

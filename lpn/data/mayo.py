@@ -75,8 +75,8 @@ class Mayo(CountedSet):
                 shutil.rmtree(folder.with_suffix(".parts"))
             check_pin(folder)
         print(f"note: Zenodo's record {RECORD} has the test slices of Mayo-CT, but none for training.")
-        none = np.zeros((0, 1, SIDE, SIDE), np.float32)
-        return {"train": none} | {split: _slices(_numbered(folder / split)) for split in ("validation", "test")}
+        validation, test = (_slices(_numbered(folder / split)) for split in ("validation", "test"))
+        return {"train": np.zeros((0, 1, SIDE, SIDE), np.float32), "validation": validation, "test": test}
 
 
 def _from_drive() -> Path:

@@ -37,7 +37,7 @@ def published(tmp_path: Path) -> Path:
     result = {"source": "a paper", "data": "celeba", "images": 20, "psnr_ssim": {"blur": {"AR": 31.5}}}
     path = tmp_path / "published.yaml"
     value = {"quantity": "regulariser", "model": "net", "x": 1, "describes": "l1 loss", "published": 3}
-    curves = {"source": "a paper", "values": [value]}
+    curves = {"source": "a paper", "points": [value]}
     with path.open("w") as file:
         YAML().dump({"curves": curves, "problems": {"blur": BLUR}, "results": [result]}, file)
     return path
