@@ -28,7 +28,7 @@ $(READY): requirements.lock pyproject.toml
 
 demo: $(READY) ## the Laplacian figures at full scale, all else reduced, in results/demo/
 	$(SNAKEMAKE) --resources gpu=$(GPUS)
-	@$(NAME_RUN) && echo "Figures: results/$$run/figures   tables: results/$$run/tables   'make report' bundles them."
+	@$(NAME_RUN) && echo "All results on one page: results/$$run/index.html"
 
 paper: $(READY) ## the papers' settings, in results/paper/ (a GPU is advised)
 	snakemake --cores $(CORES)

@@ -70,6 +70,16 @@ class Paper(Settings):
     parts: list[Part] = Field(description="its parts, in the order of the paper")
 
 
+class Model(Settings):
+    """A network of the run, in words."""
+
+    model: str = Field(description="its name")
+    network: str = Field(description="architecture and sizes")
+    data: str = Field(description="training data")
+    noise: str = Field(description="standard deviation of the noise that it was trained on")
+    schedule: str = Field(description="losses, steps and rates, or where it comes from")
+
+
 class Page(Settings):
     """The content of the page of a run."""
 
@@ -77,7 +87,7 @@ class Page(Settings):
     label: str = Field(description="scale of the run")
     command: str = Field(description="command that makes what is missing")
     papers: list[Paper] = Field(description="the papers, in their order")
-    models: list[dict[str, str]] = Field(description="network, data and schedule of each model")
+    models: list[Model] = Field(description="the networks of the run")
     certificates: dict[str, str] = Field(description="file of the certificate in the run's folder, by model")
     learned: dict[str, dict[str, str]] = Field(description="model of a method, by titles of experiment and method")
 
@@ -94,6 +104,8 @@ def markup(text: str) -> str:
 
 def cell(value: str) -> str:
     """Return a cell of a table, of the text that a CSV file has."""
+    if not value:
+        return "<td></td>"
     try:
         number = float(value)
     except ValueError:
@@ -135,9 +147,10 @@ def picture(path: Path, text: str) -> str:
     content = path.read_bytes()
     if content[:8] != b"\x89PNG\r\n\x1a\n":
         raise UserError(f"{path} is no PNG file. If the pipeline made it, delete it, and the pipeline makes it anew.")
+    plain = re.sub(r"[$\\{}]", "", text)
     width, height = struct.unpack(">II", content[16:24])
     source = f"data:image/png;base64,{base64.b64encode(content).decode()}"
-    return f'<img src="{source}" alt="{escape(text)}" width="{width // 2}" height="{height // 2}">'
+    return f'<img src="{source}" alt="{escape(plain)}" width="{width // 2}" height="{height // 2}">'
 
 
 def certificate_mark(folder: Path, file: str) -> str:

@@ -61,8 +61,8 @@ class Content:
 
     def models(self) -> str:
         """Return the networks of the run as HTML."""
-        marks = [self._mark({"model": model["model"]}) for model in self.page.models]
-        return pages.html_table(self.page.models, marks)
+        rows = [model.model_dump() for model in self.page.models]
+        return pages.html_table(rows, [self._mark(row) for row in rows])
 
 
 def main() -> None:

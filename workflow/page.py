@@ -19,6 +19,7 @@ from plan import Plan, learned_model
 LPN = "Fang, Buchanan, Sulam: What's in a Prior? Learned Proximal Networks for Inverse Problems (ICLR 2024)"
 OPERATORS = "Meinhardt, Moeller, Hazirbas, Cremers: Learning Proximal Operators (ICCV 2017)"
 OF_2017 = ("denoising", "deconvolution", "demosaicking")  # tables; those that are of neither paper follow the first
+RUN_TABLES = {"certificates": "Certificates of the networks", "published": "Published values of figures, and ours"}
 
 
 def page(artifacts: Artifacts, configfiles: Iterable[Path]) -> dict[str, Any]:
@@ -60,14 +61,16 @@ def _figures(artifacts: Artifacts, section: str, name: str) -> list[dict[str, st
 
 
 def _evaluations(artifacts: Artifacts) -> list[dict[str, Any]]:
-    """Return the parts of the LPN paper that no experiment is in."""
-    run = [name for name, artifact in artifacts.tables.items() if artifact.section == "run"]
-    parts = [{"title": "Published values and certificates", "tables": sorted(run, reverse=True)}] if run else []
+    """Return the parts that no experiment is in: curves, priors, and the tables of the whole run."""
+    parts = []
     for section, words in (("curves", "Scalar networks"), ("priors", "Learned priors")):
         for name in artifacts.config[section]:
             tables = [name] if name in artifacts.tables else []
             figures = _figures(artifacts, section, name)
             parts.append({"title": f"{words}: {name}", "tables": tables, "figures": figures})
+    for name, artifact in artifacts.tables.items():
+        if artifact.section == "run":
+            parts.append({"title": RUN_TABLES[name], "tables": [name]})
     return parts
 
 
@@ -101,12 +104,12 @@ def _choice(plan: Plan, name: str, method: str) -> dict[str, Any]:
 
 
 def _flat(settings: Mapping[str, Any], place: str = "") -> dict[str, Any]:
-    """Return settings by their paths, those that are null left out."""
+    """Return settings by their paths, those that are null or off left out."""
     found: dict[str, Any] = {}
     for key, value in settings.items():
         if isinstance(value, Mapping):
             found |= _flat(value, f"{place}{key}.")
-        elif value is not None:
+        elif value is not None and value is not False:
             found[f"{place}{key}"] = value
     return found
 

@@ -13,6 +13,8 @@ rule page:
         ),
     log:
         LOGS / "page.log",
+    benchmark:
+        LOGS / "benchmarks/page.tsv"
     conda:
         "../../environment.yml"
     resources:
