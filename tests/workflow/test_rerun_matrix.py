@@ -406,7 +406,7 @@ def test_report_shows_tables_in_place_and_leads_to_the_page(finished: Project) -
         frame = shown.frame_locator("iframe")
         expect(frame.locator("tbody tr")).to_have_count(4)  # certificates, the first table
         shown.reload()
-        shown.get_by_role("link", name="All results on one page").click()
+        shown.locator("a.external").click()  # in the description
         shown.locator("[iconname=eye]").first.click()
         expect(frame.locator("img")).to_have_count(len(FIGURE))
 
