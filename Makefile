@@ -13,7 +13,7 @@ READY = .venv/ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export UV_HTTP_TIMEOUT = 300
 
-.PHONY: help demo paper test test-faults test-slurm slurm-packages lint format docs docs-settings bench report verify archive lock clean
+.PHONY: help demo paper page browser test test-faults test-slurm slurm-packages lint format docs docs-settings bench report verify archive lock clean
 
 help: ## what each target gives
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -28,12 +28,16 @@ $(READY): requirements.lock pyproject.toml
 
 demo: $(READY) ## the Laplacian figures at full scale, all else reduced, in results/demo/
 	$(SNAKEMAKE) --resources gpu=$(GPUS)
-	@$(NAME_RUN) && echo "Figures: results/$$run/figures   tables: results/$$run/tables   'make report' bundles them."
+	@$(NAME_RUN) && echo "All results on one page: results/$$run/index.html"
 
 paper: $(READY) ## the papers' settings, in results/paper/ (a GPU is advised)
 	snakemake --cores $(CORES)
 
-test: $(READY) ## all tests
+page: $(READY) ## the page of the run that CONFIG names, finished or not, results/<run>/index.html
+	$(NAME_RUN) && python workflow/page.py $(CONFIG) --output .snakemake/lpn/page.json && \
+		python scripts/make_page.py --spec .snakemake/lpn/page.json --logs logs/$$run --output results/$$run/index.html
+
+test: $(READY) browser ## all tests
 	pytest --numprocesses 2 --dist loadfile
 
 test-faults: $(READY) ## 30 kills at random moments, and the tables of an undisturbed run
@@ -42,6 +46,11 @@ test-faults: $(READY) ## 30 kills at random moments, and the tables of an undist
 test-slurm: $(READY) slurm-packages ## the workflow on a one-node Slurm on this machine (root, Debian)
 	uv pip install --quiet --compile-bytecode --python .venv/bin/python --constraint requirements.lock --editable '.[slurm]'
 	LPN_SLURM=1 pytest tests/workflow/test_slurm.py
+
+browser: # for the tests of pages, where it can be installed (root, Debian); they are skipped where it can't
+	@command -v chromium > /dev/null || { command -v apt-get > /dev/null && [ "$$(id -u)" = 0 ] && apt-get update --quiet=2 && \
+		DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes --no-install-recommends chromium > /dev/null; } || \
+		echo "Without chromium the tests of pages are skipped. On Debian: apt-get install chromium" >&2
 
 slurm-packages:
 	command -v slurmctld slurmd munged > /dev/null || { apt-get update --quiet=2 && DEBIAN_FRONTEND=noninteractive \

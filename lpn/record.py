@@ -54,3 +54,12 @@ def read_records(logs: Path) -> dict[str, dict[str, Any]]:
         if line := next((line for line in reversed(lines) if line.startswith(START)), None):
             found[path.relative_to(logs).with_suffix("").as_posix()] = json.loads(line.removeprefix(START))
     return found
+
+
+def differences(records: dict[str, dict[str, Any]]) -> dict[str, dict[str, list[str]]]:
+    """Return the jobs by machine, and by version of Python and of each package, of those that differ between jobs."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for name, entries in records.items():
+        for what, value in {"machine": entries["machine"], "python": entries["python"], **entries["packages"]}.items():
+            found.setdefault(what, {}).setdefault(value, []).append(name)
+    return {what: jobs for what, jobs in found.items() if len(jobs) > 1}

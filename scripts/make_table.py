@@ -1,4 +1,4 @@
-"""Make one table, as CSV, Markdown and LaTeX, from files that other jobs wrote.
+"""Make one table, as CSV, Markdown, LaTeX and HTML, from files that other jobs wrote.
 
 examples:
   python scripts/make_table.py certificates --spec '{"label": "demo"}' --output models.csv results/demo/certificates/*.json
@@ -12,6 +12,7 @@ examples:
       "methods": {"lpn": "LPN"}}}}'
 """
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -22,7 +23,7 @@ from _cli import as_user_errors, parser, read_spec, run_job
 from _lists import read_list
 from pydantic import Field, PositiveFloat
 
-from lpn import tables
+from lpn import pages, tables
 from lpn.errors import UserError
 from lpn.files import write_text
 from lpn.published import Experiment, Published
@@ -116,8 +117,10 @@ def _outside_formulas(text: str, signs: dict[int, str] = LATEX) -> str:
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write `table` as CSV at `path`, and as Markdown and LaTeX beside it."""
-    write_text(path, table.to_csv(index=False, float_format="%.6g"))
+    """Write `table` as CSV at `path`, and as Markdown, LaTeX and HTML beside it."""
+    content = table.to_csv(index=False, float_format="%.6g")
+    write_text(path, content)
+    write_text(path.with_suffix(".html"), pages.table_page(list(csv.DictReader(content.splitlines(keepends=True)))))
     shown = table.map(lambda value: f"{value:.4g}" if isinstance(value, float) and not np.isnan(value) else value)
     shown = shown.astype(object).where(table.notna(), "").reset_index(drop=True)
     shown = shown.map(lambda value: " ".join(str(value).split()))  # a new line would end the row
@@ -136,7 +139,7 @@ def main() -> None:
     arguments.add_argument("files", nargs="*", type=Path, help="what the table is made from")
     arguments.add_argument("--list", type=Path, help="text file with the paths of further files, one in each line")
     arguments.add_argument("--spec", required=True, help="settings of the kind: JSON text or a file")
-    arguments.add_argument("--output", required=True, type=Path, help="CSV file; .md and .tex are written beside it")
+    arguments.add_argument("--output", required=True, type=Path, help="CSV file; .md, .tex and .html are written beside it")
     args = arguments.parse_intermixed_args()
     settings = read_spec(args.spec, KINDS[args.kind])
     files = [*args.files, *map(Path, read_list(args.list))]

@@ -25,7 +25,7 @@ from _lists import read_list
 
 from lpn.errors import UserError
 from lpn.files import atomic_path, checksum, write_json, write_text
-from lpn.record import read_records
+from lpn.record import differences, read_records
 
 COSTS = {"s": "seconds", "max_rss": "max_rss_mb", "mean_load": "load"}  # columns of Snakemake's benchmarks, and ours
 WHERE = ("machine", "device", "threads", "precision", "python")
@@ -68,15 +68,6 @@ def job_table(records: dict[str, dict[str, Any]], benchmarks: Path) -> pd.DataFr
             row |= {ours: measured[theirs] for theirs, ours in COSTS.items()} | {"finished": f"{end:%FT%T}Z"}
         rows.append(row)
     return pd.DataFrame(rows, columns=["job", *COSTS.values(), "finished", *WHERE, "packages"])
-
-
-def versions(records: dict[str, dict[str, Any]]) -> dict[str, dict[str, list[str]]]:
-    """Return the jobs by machine, and by version of Python and of each package, of those that differ between jobs."""
-    found: dict[str, dict[str, list[str]]] = {}
-    for name, record in records.items():
-        for what, value in {"machine": record["machine"], "python": record["python"], **record["packages"]}.items():
-            found.setdefault(what, {}).setdefault(value, []).append(name)
-    return {what: jobs for what, jobs in found.items() if len(jobs) > 1}
 
 
 def as_yaml(config: dict[str, Any]) -> str:
@@ -160,7 +151,7 @@ def main() -> None:
         "label": config["label"],
         "recorded": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "git": git,
-        "mixed": versions(records),
+        "mixed": differences(records),
         "jobs": {name: {key: value for key, value in job.items() if key != "files"} for name, job in records.items()},
         "results": {
             path: {"job": made[path][0], "sha256": made[path][1]} if path in made else {"job": None} | described(path)

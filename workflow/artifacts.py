@@ -11,6 +11,15 @@ from plan import Plan, curve_models
 
 PUBLISHED = os.path.relpath(ROOT / "config/published.yaml")
 CATEGORIES = {"curves": "Scalar networks", "priors": "Learned priors", "experiments": "Inverse problems"}  # of the report
+CAPTIONS = {  # of figures, by kind
+    "curves": "Learned proximal operator, potential and prior beside the truth",
+    "prior_grid": "Test images, corrupted more from left to right, with the learned prior over each",
+    "prior_violin": "Distribution of the learned prior over test images at each level of corruption",
+    "proximal_steps": "Test images, noisy ones, and what repeated steps of the learned proximal operator make of them",
+    "comparison": "Reconstructions, with PSNR (dB) / SSIM over each image",
+    "convergence": "Mean PSNR, residuals, data term and, for learned proximal networks, objective at every iteration",
+    "tuning": "Mean PSNR over validation images against the weight that was searched for",
+}
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,12 @@ class Artifact:
         """Its section of the report, in words."""
         return CATEGORIES[self.section]
 
+    @property
+    def caption(self) -> str:
+        """What a figure shows: its kind, and the title of an experiment."""
+        title = self.settings.get("title")
+        return f"{title}: {CAPTIONS[self.kind]}" if title else CAPTIONS[self.kind]
+
 
 class Artifacts:
     """The figures and tables of a plan, by name."""
@@ -61,8 +76,8 @@ class Artifacts:
     @property
     def results(self) -> list[Path]:
         """The files that all jobs of the run write, its provenance left out."""
-        layout, files = self.layout, [*self.all_figures, *self.all_tables]
-        files += [path.with_suffix(suffix) for path in self.all_tables for suffix in (".md", ".tex")]
+        layout, files = self.layout, [self.layout.page, *self.all_figures, *self.all_tables]
+        files += [path.with_suffix(suffix) for path in self.all_tables for suffix in (".md", ".tex", ".html")]
         files += [path for artifact in self.figures.values() for path in (*artifact.files, *artifact.more)]
         files += [path for artifact in self.tables.values() for path in artifact.files]
         for model in self.plan.models:
@@ -85,8 +100,11 @@ class Artifacts:
 
     def list_file(self, name: str, files: list[Path]) -> Path:
         """Write the paths of files to a list, one a line, and return it: a command line must not grow with their number."""
-        path = CACHE / f"{name}.txt"
-        text = "".join(f"{file}\n" for file in files)
+        return self.text_file(f"{name}.txt", "".join(f"{file}\n" for file in files))
+
+    def text_file(self, name: str, text: str) -> Path:
+        """Write a text to a file of the workflow's own folder, unless it is there, and return it."""
+        path = CACHE / name
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             replace_text(path, text)
         return path

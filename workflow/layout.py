@@ -106,6 +106,11 @@ class Layout:
         """Return the files of a figure."""
         return [self.out / "figures" / f"{name}.{suffix}" for suffix in FIGURE_FORMATS]
 
+    @property
+    def page(self) -> Path:
+        """The page of the run."""
+        return self.out / "index.html"
+
     def table(self, name: str) -> Path:
         """Return the CSV file of a table."""
         return self.out / "tables" / f"{name}.csv"

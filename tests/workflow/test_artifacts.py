@@ -161,7 +161,7 @@ def test_results_are_the_files_of_all_jobs(artifacts: Artifacts) -> None:
     results = {str(path.relative_to(OUT)) for path in artifacts.results}
     assert {"models/mnist/made_with.json", "priors/mnist/mnist/gaussian.npz", "tables/mnist.tex"} < results
     assert {"experiments/deblur/tuning/tv/1.json", "experiments/deblur/measurements/validation_0.npz"} < results
-    assert len(results) == 99
+    assert len(results) == 105
 
 
 def test_lists_of_files_are_written_only_if_they_change(

@@ -21,8 +21,10 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+from playwright.sync_api import expect
 from ruamel.yaml import YAML
 
+from .browser import needs_browser, opened
 from .conftest import MEDIAN, TINY, Project, kill_tree, prepared
 
 TRAIN = {name: f"Training {name}" for name in TINY["models"]}
@@ -59,7 +61,7 @@ PRIOR_RESULTS = {*PRIOR, *GRID, *VIOLIN, TABLE["mnist"], TABLE["published"], *ST
 RECONSTRUCT = reconstruct("observation", "tv", "lpn", "dncnn", "plug_in")
 CERTIFICATES = {*CERTIFY.values(), TABLE["certificates"]}
 RESULTS = CURVE_RESULTS | PRIOR_RESULTS
-PROVENANCE = "Recording what made the results"  # after any other job
+LAST = {"Making the page of the run", "Recording what made the results"}  # after any other job
 OF_FACES = {CERTIFY["faces"], TABLE["certificates"]} | reconstruct("lpn") | SHOWN
 OF_MNIST = {CERTIFY["mnist"], TABLE["certificates"]} | PRIOR_RESULTS
 OF_SCALARS = {CERTIFY["laplacian_l2"], CERTIFY["laplacian_pm"], TABLE["certificates"]} | CURVE_RESULTS
@@ -238,7 +240,7 @@ def test_exactly_the_dependent_jobs_rerun(finished: Project, name: str) -> None:
     originals = {path: path.read_bytes() for path in sources()}
     try:
         edit(finished.folder)
-        assert finished.planned() == expected | ({PROVENANCE} if expected else set())
+        assert finished.planned() == expected | (LAST if expected else set())
     finally:
         for path in sources():
             if path not in originals:
@@ -252,7 +254,7 @@ def test_other_metrics_redraw_the_figure_that_prints_them(finished: Project) -> 
     original = path.read_bytes()
     try:
         path.write_bytes(original.replace(b"psnr", b"PSNR"))
-        assert finished.planned() == {FIGURE["deblur_comparison"], TABLE["deblurring"], PROVENANCE}
+        assert finished.planned() == {FIGURE["deblur_comparison"], TABLE["deblurring"], *LAST}
     finally:
         path.write_bytes(original)
 
@@ -293,7 +295,7 @@ def test_every_artifact_is_there_and_labelled(finished: Project) -> None:
     assert (logs / "train/mnist.log").read_text()
     jobs = {"train": 5, "certify": 4, "curves": 2, "prior": 2, "figures": 6, "tables": 5}
     jobs |= {"measure": 3, "tune": 2, "choose": 1, "reconstruct": 10}
-    jobs |= {"prepare_data": 1}
+    jobs |= {"prepare_data": 1, "page": 1}
     assert len(list((logs / "benchmarks").iterdir())) == sum(jobs.values())
     assert_provenance(results / "provenance", sum(jobs.values()))
 
@@ -395,11 +397,25 @@ def test_report_is_made(finished: Project) -> None:
         assert word in report
 
 
+@needs_browser
+def test_report_shows_tables_in_place_and_leads_to_the_page(finished: Project) -> None:
+    finished.snakemake("--report", "report.html")
+    with opened(finished.folder / "report.html") as shown:
+        shown.get_by_text("Tables", exact=True).click()
+        shown.locator("[iconname=eye]").first.click()
+        frame = shown.frame_locator("iframe")
+        expect(frame.locator("tbody tr")).to_have_count(4)  # certificates, the first table
+        shown.reload()
+        shown.locator("a.external").click()  # in the description
+        shown.locator("[iconname=eye]").first.click()
+        expect(frame.locator("img")).to_have_count(len(FIGURE))
+
+
 # Kills
 
 KINDS = [  # scripts in the order of the DAG
     *("prepare_data", "train", "certify", "curves", "prior", "measure", "reconstruct", "choose"),
-    *("render_notebook", "make_table", "provenance"),
+    *("render_notebook", "make_table", "make_page", "provenance"),
 ]
 
 
@@ -475,6 +491,6 @@ def test_kills_lose_nothing_and_cores_do_not_matter(finished: Project, project: 
     done = collections.Counter(job for log in logs for job in finished_jobs(log))
     assert [job for job, times in done.items() if times > 1] == []  # no finished work is done again
     tables = sorted((finished.folder / "results/tiny/tables").iterdir())
-    assert len(tables) == 3 * len(TABLE)
+    assert len(tables) == 4 * len(TABLE)
     for table in tables:
         assert (project.folder / "results/tiny/tables" / table.name).read_bytes() == table.read_bytes(), table.name

@@ -31,6 +31,7 @@ rule figure:
         runtime=10,
     params:
         spec=lambda wildcards: canonical(ARTIFACTS.figures[wildcards.figure].settings),
+        caption=lambda wildcards, output: ARTIFACTS.figures[wildcards.figure].caption,
         files=lambda wildcards, output: ARTIFACTS.list_file(
             f"figures/{wildcards.figure}", ARTIFACTS.figures[wildcards.figure].files
         ),
@@ -52,8 +53,9 @@ rule table:
         more=lambda wildcards: ARTIFACTS.tables[wildcards.table].more,
     output:
         csv=OUT / "tables/{table}.csv",
-        markdown=report(
-            OUT / "tables/{table}.md",
+        markdown=OUT / "tables/{table}.md",
+        html=report(
+            OUT / "tables/{table}.html",
             caption="../report/table.rst",
             category="Tables",
             labels={"table": "{table}"},

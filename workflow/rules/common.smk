@@ -22,6 +22,7 @@ from artifacts import Artifacts
 from configuration import resolve
 from fingerprint import fingerprint
 from layout import Layout, canonical
+from page import page
 from plan import Plan, data_option, folder_option, option, per_attempt
 from versions import note_of_other_versions
 

@@ -2,7 +2,7 @@
 # it reruns nothing by itself: what a new value changes, the jobs that it belongs to make again, and then this record.
 rule provenance:
     input:
-        results=[rules.figures.input, rules.tables.input],
+        results=[rules.figures.input, rules.tables.input, rules.page.output],
         data=[file for data in config["data"] for file in PLAN.data_files(data)]
         + [file for pairs in PLAN.pairs for file in LAYOUT.pairs(pairs)],
     output:
