@@ -77,8 +77,8 @@ class ConvexCertificate(_Entries):
 
     Attributes:
         smallest_weight: smallest constrained weight, must be >= 0.
-        convexity: smallest `((1-t) R(a) + t R(b) - R((1-t) a + t b)) / max(|R(a)|, |R(b)|)` over random segments, must be
-            >= 0.
+        convexity: smallest `((1-t) R(a) + t R(b) - R((1-t) a + t b)) / max(|R(a)|, |R(b)|)` over random segments,
+            must be >= 0.
         monotonicity: smallest `<grad R(a) - grad R(b), a - b> / ||a - b||^2` over their ends, must be >= 0.
         failures: one sentence for each requirement that was not met.
     """

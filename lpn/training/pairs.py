@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from lpn.augmentations.crops import Crops
 from lpn.errors import UserError
@@ -60,6 +59,8 @@ def _check_linear(operator: LinearOperator) -> None:
 
 def _write(images: np.ndarray, operator: LinearOperator, y: Path, start: Path) -> None:
     """Write the arrays of one split, image after image: not by memory maps, with which a full disk kills the process."""
+    from tqdm import tqdm
+
     with y.open("wb") as measured, start.open("wb") as made:
         for file, shape in ((measured, operator.output_shape), (made, operator.input_shape)):
             header = {"descr": "<f4", "fortran_order": False, "shape": (len(images), *shape)}

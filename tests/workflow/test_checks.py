@@ -55,7 +55,7 @@ def phases(*losses: object) -> list[dict[str, object]]:
 
 
 ACR = {"title": "Other", "solver": {"name": "gradient_descent", "weight": 1}, "scale": 0.5, "iterations": 2}
-CRITIC = {"network": {"name": "ar", "channels": 3, "size": 64}, "data": "celeba", "source": "https://example.org/c.pt"}
+IMPORTED = {"network": {"name": "ar", "channels": 3, "size": 64}, "data": "celeba", "source": "https://example.org/c.pt"}
 
 
 FAULTS = {
@@ -73,7 +73,7 @@ FAULTS = {
         "key 'experiments.deblur.methods.new': the network dncnn is no regulariser but a denoiser: name it under 'prox'.",
     ),
     "critic of another size": (
-        only("new", **ACR, regulariser={"model": "critic"}) | model("critic", **CRITIC),
+        only("new", **ACR, regulariser={"model": "critic"}) | model("critic", **IMPORTED),
         "key 'experiments.deblur.methods.new': the network ar was made for images of 64x64, and the images are 128x128",
     ),
     # keys, types and ranges
