@@ -18,7 +18,6 @@ from lpn.data import Sources
 from lpn.data.bsd68 import BSD68
 from lpn.denoisers import Prox
 from lpn.denoisers.learned import Learned
-from lpn.experiment import make_prox
 from lpn.metrics import psnr
 from lpn.operators.circular_blur import CircularBlurSettings
 from lpn.seeds import torch_generator
@@ -49,7 +48,7 @@ def published_prox(folder: Path, shape: tuple[int, ...]) -> Prox:
     state = {f"convolutions.{i}.{names[k]}": torch.from_numpy(arrays[f"{k}{i}"]) for i in range(DEPTH) for k in names}
     write_checkpoint(folder / "dncnn_25.pt", state)
     network = load_model(folder / "dncnn_25.pt", {"name": "dncnn", "channels": 1, "depth": DEPTH})
-    return make_prox(Learned(name="learned", model="dncnn_25"), shape, network=network)
+    return Learned(name="learned", model="dncnn_25").prox(network, shape, torch.device("cpu"))
 
 
 @torch.no_grad()
