@@ -181,7 +181,7 @@ def make_prior(
         prior.check(shape)
         return as_prox(prior)
     if network is None:
-        raise ValueError(f"the method needs the network {prior.model!r}, which must be given")
+        raise ValueError(f"its prior is the network {prior.model!r}, which must be given")
     method.check_network(network_settings(network.config), shape)
     if isinstance(prior, Learned):
         return prior.prox(network, shape, torch.device(device))

@@ -261,7 +261,7 @@ def test_solvers_and_their_priors_must_fit(settings: dict[str, Any], message: st
         (DESCENT, {"name": "dncnn", "channels": 3}, "the network dncnn is no regulariser but a denoiser"),
         ({"prox": {"model": "r"}}, ACR, "the network acr is no denoiser but a regulariser: name it under 'regulariser'"),
         (DESCENT | {"solver": {"name": "unrolled"}}, ACR, "acr has no unrolled steps"),
-        (DESCENT, None, "the method needs the network 'r', which must be given"),
+        (DESCENT, None, "its prior is the network 'r', which must be given"),
     ],
 )
 def test_networks_and_methods_must_fit(given: dict[str, Any], network: dict[str, Any] | None, message: str) -> None:
