@@ -43,7 +43,7 @@ def test_networks(name: str, no_autocast: None) -> None:
 
 
 def test_training(no_autocast: None) -> None:
-    trainer = small_trainer(clip=True)
+    trainer = small_trainer()
     trainer.device = META
     trainer.optimizer = torch.optim.Adam(trainer.model.to(META).parameters())
     assert trainer.step().device == META
