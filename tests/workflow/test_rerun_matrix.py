@@ -57,13 +57,13 @@ def reconstruct(*methods: str) -> set[str]:
 SHOWN = {FIGURE["deblur_comparison"], FIGURE["deblur_convergence"], TABLE["deblurring"]}
 CURVE_RESULTS = {*CURVES.values(), *COMPACT, TABLE["laplacian"], TABLE["published"]}
 STEP_RESULTS = {*STEPS, FIGURE["mnist_steps"]}
-PRIOR_RESULTS = {*PRIOR, *GRID, *VIOLIN, TABLE["mnist"], TABLE["published"], *STEP_RESULTS}
+PRIOR_RESULTS = {*PRIOR, *GRID, *VIOLIN, TABLE["mnist"], TABLE["published"]}
 RECONSTRUCT = reconstruct("observation", "tv", "lpn", "dncnn", "plug_in")
 CERTIFICATES = {*CERTIFY.values(), TABLE["certificates"]}
-RESULTS = CURVE_RESULTS | PRIOR_RESULTS
+RESULTS = CURVE_RESULTS | PRIOR_RESULTS | STEP_RESULTS
 LAST = {"Making the page of the run", "Recording what made the results"}  # after any other job
 OF_FACES = {CERTIFY["faces"], TABLE["certificates"]} | reconstruct("lpn") | SHOWN
-OF_MNIST = {CERTIFY["mnist"], TABLE["certificates"]} | PRIOR_RESULTS
+OF_MNIST = {CERTIFY["mnist"], TABLE["certificates"]} | PRIOR_RESULTS | STEP_RESULTS
 OF_SCALARS = {CERTIFY["laplacian_l2"], CERTIFY["laplacian_pm"], TABLE["certificates"]} | CURVE_RESULTS
 
 
