@@ -46,7 +46,7 @@ def rendering(folder: Path, kind: str, settings: dict[str, Any], *files: Path) -
     [
         ("curves", {"titles": {}, "shown": 2}, ["curve.csv"]),
         ("prior_grid", {"rows": [1], "symbol": "s"}, ["prior.csv", "prior.npz"]),
-        ("prior_violin", {"symbol": "s"}, ["prior.csv"]),
+        ("prior_violin", {"symbol": "s", "published": {}}, ["prior.csv"]),
         ("convergence", {"title": "Deblurring", "methods": {"tv": "TV"}}, ["iterations.csv"]),
         ("tuning", {"title": "Deblurring", "titles": ["TV"]}, ["grid.json"]),
     ],
@@ -67,7 +67,7 @@ def test_figures_need_no_kernel_and_no_home_of_the_user(
     variables = {"HOME": "/dev/null", "JUPYTER_PATH": str(tmp_path / "jupyter"), "JUPYTER_PREFER_ENV_PATH": "0"}
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    run(*rendering(files, "prior_violin", {"symbol": "s"}, files / "prior.csv"))
+    run(*rendering(files, "prior_violin", {"symbol": "s", "published": {}}, files / "prior.csv"))
     assert (files / "out/prior_violin.pdf").exists()
 
 
@@ -82,10 +82,12 @@ def test_files_in_a_list(run: Callable[..., None], files: Path, tmp_path: Path) 
 
 
 def test_failures_are_named(refused: Callable[..., str], files: Path, tmp_path: Path) -> None:
-    message = refused(*rendering(files, "prior_violin", {"symbol": "s"}, files / "curve.csv"))
+    message = refused(*rendering(files, "prior_violin", {"symbol": "s", "published": {}}, files / "curve.csv"))
     assert re.search(r"prior_violin\.ipynb failed in cell \d+ with UserError: .*curve\.csv lacks the columns", message)
     assert not (files / "out/prior_violin.pdf").exists()
-    assert "did you mean 'symbol'" in refused(*rendering(files, "prior_violin", {"symbols": "s"}, files / "prior.csv"))
+    assert "did you mean 'symbol'" in refused(
+        *rendering(files, "prior_violin", {"symbols": "s", "published": {}}, files / "prior.csv")
+    )
     assert "lacks 'symbol'" in refused(*rendering(files, "prior_violin", {}, files / "prior.csv"))
     assert "missing.ipynb can't be read" in refused(*rendering(files, "missing", {}, files / "prior.csv"))
     shutil.copy(ROOT / "workflow/notebooks/tuning.ipynb", tmp_path / "mine.ipynb")
