@@ -16,11 +16,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import torch
-from _cli import add_device, add_threads, as_user_errors, parser, read_spec, run_job, setup_compute
+from _cli import as_user_errors, run_job
+from _priors import read_arguments
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
 from tqdm import tqdm
 
-from lpn.checkpoints import load_model
 from lpn.errors import UserError
 from lpn.files import atomic_path
 from lpn.images import centre, read_images
@@ -66,20 +66,7 @@ def clean_images(path: Path, model: LPN, count: int) -> np.ndarray:
 
 
 def main() -> None:
-    arguments = parser(__doc__, PriorSpec)
-    arguments.add_argument("--spec", required=True, help="the settings: JSON text or a file")
-    arguments.add_argument("--model", required=True, help="model.pt, with model_config.json beside it")
-    arguments.add_argument("--data", required=True, type=Path, help="folder of the prepared data set")
-    arguments.add_argument("--output", required=True, help="CSV file of R")
-    arguments.add_argument("--arrays", required=True, help=".npz file of the arrays")
-    add_threads(arguments)
-    add_device(arguments)
-    args = arguments.parse_args()
-    spec = read_spec(args.spec, PriorSpec)
-    device = setup_compute(args.threads, args.device)
-    model = load_model(args.model).double().to(device)
-    if not isinstance(model, LPN) or len(model.input_shape) != 3:
-        raise UserError(f"{args.model} is no learned proximal network of images, so it has no prior. Give another model.pt.")
+    args, spec, model, device = read_arguments(__doc__, PriorSpec)
     clean = clean_images(args.data / "test.npy", model, spec.images)
 
     tables: list[pd.DataFrame] = []

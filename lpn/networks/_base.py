@@ -93,7 +93,7 @@ class Regulariser(Network):
     def unrolled(self, operator: "LinearOperator", y: Tensor, start: Tensor) -> Iterator[Tensor]:
         """Yield the images (N, C, H, W) of each step of the generator, from measurements y and an image for each.
 
-        Only networks whose settings say `has_generator` have this.
+        Only networks whose settings have `unrolled_steps` have this.
         """
         raise NotImplementedError
 
@@ -113,19 +113,22 @@ class NetworkSettings(Component):
         role: what it is.
         multiple: the sides of images must be multiples of this.
         compiles: whether `torch.compile` can compile it.
-        has_generator: whether it is a regulariser with a generator of reconstructions, see `lpn.networks.uar`.
     """
 
     kind: ClassVar[str] = "network"
     role: ClassVar[Role] = "denoiser"
     multiple: ClassVar[int] = 1
     compiles: ClassVar[bool] = True
-    has_generator: ClassVar[bool] = False
 
     @property
     def is_regulariser(self) -> bool:
         """Whether it is a `Regulariser`, which is trained on pairs, and no denoiser."""
         return self.role in ("regulariser", "convex regulariser")
+
+    @property
+    def unrolled_steps(self) -> int:
+        """Number of steps of a regulariser's generator of reconstructions, see `lpn.networks.uar`; 0 if it has none."""
+        return 0
 
     def starts_from(self, other: "NetworkSettings") -> bool:
         """Return whether training may start from the weights of a network of other settings: by default only the same."""

@@ -1,7 +1,6 @@
 """The unrolled adversarial regulariser (UAR): a critic, and a generator of reconstructions that is trained against it."""
 
 from collections.abc import Iterator
-from typing import ClassVar
 
 import torch
 from pydantic import Field, PositiveInt
@@ -15,9 +14,12 @@ from lpn.operators import LinearOperator
 class UARSettings(ARSettings):
     """A critic R of square images of one size, see ar, with a reconstruction G of unrolled primal-dual steps."""
 
-    has_generator: ClassVar[bool] = True
     steps: PositiveInt = Field(default=20, description="unrolled steps of G")
     filters: PositiveInt = Field(default=32, description="channels between the convolutions of G")
+
+    @property
+    def unrolled_steps(self) -> int:
+        return self.steps
 
     def starts_from(self, other: NetworkSettings) -> bool:
         """Return whether the other network is the same, or an AR as its critic is."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lpn.networks import NetworkSettings, Regulariser
 from lpn.solvers._base import Iterate, Problem, Solver, no_iterations, squared
-from lpn.solvers.unrolled import check_generator, generated
+from lpn.solvers.unrolled import check_generator
 
 
 class GradientDescent(Solver):
@@ -54,7 +54,7 @@ class GradientDescent(Solver):
         self.check(problem.operator.norm, problem.scale)
         step = self.step or 1 / (2 * problem.scale * problem.operator.norm**2)
         if self.start == "unrolled":
-            *_, x = generated(regulariser, problem, x)
+            *_, x = regulariser.unrolled(problem.operator, problem.y, x)
         v, none = x, no_iterations(x)
         _, gradient = self._evaluate(problem, regulariser, v)
         number = 0

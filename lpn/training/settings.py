@@ -89,7 +89,7 @@ class TrainingSettings(Settings):
             if isinstance(loss, PairLoss) != self.network.is_regulariser:
                 fitting = "critic, unrolled, alternating" if self.network.is_regulariser else "l1, l2, proximal_matching"
                 raise ValueError(f"the loss '{loss.name}' can't train {network}; use one of its kind, such as {fitting}")
-        if self.needs_generator and not self.network.has_generator:
+        if self.needs_generator and not self.network.unrolled_steps:
             raise ValueError(f"{network} has no generator, which a loss trains; use the loss critic, or the network uar")
         if self.pairs is not None and (self.augment is not None or self.clip_noisy):
             raise ValueError("augment and clip_noisy are for denoising; remove them (pairs has 'clip')")

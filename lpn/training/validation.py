@@ -76,7 +76,7 @@ def make_critic_validation(
             image, start = centre(pair.image, side), centre(pair.start, side)
             distances.append((model(start) - model(image)).item())
             norms.append(model.value_and_gradient((image + start) / 2)[1].norm().item())
-            if settings.network.has_generator:
+            if settings.network.unrolled_steps:
                 scores += psnr(generated(model, pair).cpu().numpy(), pair.image.cpu().numpy()).tolist()
         quality = {"validation_psnr": float(np.mean(scores))} if scores else {}
         return quality | {"validation_distance": float(np.mean(distances)), "validation_gradient": float(np.mean(norms))}
