@@ -454,9 +454,8 @@ def run_with_kills(project: Project, targets: list[str], goal: str, folder: Path
             if not targets or max(kinds, default=-1) < KINDS.index(targets[0]):
                 time.sleep(0.05)
                 continue
-            time.sleep(
-                draws.uniform(0, 0.5 if max(kinds) == len(KINDS) - 1 else 4)
-            )  # about as long as a job; the last is short
+            alone = max(kinds) >= KINDS.index("make_page")  # the last jobs are short, and nothing runs beside them
+            time.sleep(draws.uniform(0, 0.5 if alone else 4))  # about as long as a job
             jobs = running_scripts(run)
             if not jobs:
                 continue
