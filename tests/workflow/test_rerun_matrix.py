@@ -414,7 +414,7 @@ def test_report_shows_tables_in_place_and_leads_to_the_page(finished: Project) -
 # Kills
 
 KINDS = [  # scripts in the order of the DAG
-    *("prepare_data", "train", "certify", "curves", "prior", "measure", "reconstruct", "choose"),
+    *("prepare_data", "train", "certify", "curves", "prior", "proximal_steps", "measure", "reconstruct", "choose"),
     *("render_notebook", "make_table", "make_page", "provenance"),
 ]
 
