@@ -46,7 +46,16 @@ class Content:
                 rows = list(csv.DictReader(file, strict=True))
         except (OSError, ValueError, csv.Error) as error:
             raise UserError(f"{path} can't be read as a CSV table ({error}). Delete it, and make it again.") from error
-        return pages.html_table(rows, [self._mark(row) for row in rows])
+        shown = [row for row in rows if row.get("ours", "this run's")]
+        table = pages.html_table(self._without_scale(shown), [self._mark(row) for row in shown])
+        hidden = len(rows) - len(shown)
+        return table + f"<p>The CSV file also has published values without ours: {hidden}.</p>" * bool(hidden)
+
+    def _without_scale(self, rows: list[dict[str, str]]) -> list[dict[str, str]]:
+        """Return rows without the scale of the run, which the page's heading states for all of them."""
+        if any(row.get("scale") != self.page.label for row in rows):
+            return rows
+        return [{name: value for name, value in row.items() if name != "scale"} for row in rows]
 
     def _mark(self, row: dict[str, str]) -> str:
         """Return the certificate of a row's model, if it has one."""

@@ -146,6 +146,18 @@ def test_an_unfinished_run_says_what_is_missing(made: tuple[Path, Path]) -> None
     assert "not yet" in page
 
 
+@pytest.mark.parametrize(("scale", "shown"), [("tiny test run", False), ("another scale", True)])
+def test_a_table_says_once_what_all_its_rows_share(made: tuple[Path, Path], scale: str, shown: bool) -> None:
+    run, spec = made
+    (run / "tables/published.csv").write_text(f"quantity,published,ours,scale\nR(1),3,2.5,{scale}\nR(2),4,,{scale}\n")
+    make_page(run, spec)
+    table = re.search(r'<div class="table" data-table="published">.*?</div>.*?</div>', text(run), re.DOTALL)[0]
+    assert "R(1)" in table
+    assert "R(2)" not in table
+    assert "The CSV file also has published values without ours: 1." in table
+    assert (scale in table) == shown
+
+
 def test_a_mixed_run_is_marked(made: tuple[Path, Path]) -> None:
     run, spec = made
     assert 'id="mixed"' not in text(run)
