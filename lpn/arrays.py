@@ -19,6 +19,10 @@ def as_tensor(array: np.ndarray | Tensor) -> Tensor:
     """
     if not isinstance(array, np.ndarray | Tensor):
         raise ValueError(f"a NumPy array or a PyTorch tensor is needed, not {type(array).__name__}.")
+    if isinstance(array, np.ma.MaskedArray):
+        raise ValueError("the array has a mask: fill it, by array.filled(value).")
+    if isinstance(array, Tensor) and array.layout != torch.strided:
+        raise ValueError(f"the array is {array.layout}: convert it, by array.to_dense().")
     x = _native(array) if isinstance(array, np.ndarray) else array
     if x is None or x.dtype not in (torch.uint8, torch.float32, torch.float64):
         raise ValueError(f"the array is {array.dtype}, but uint8, float32 or float64 is needed: convert it.")

@@ -79,6 +79,8 @@ def _refuse_foreign(path: Path) -> None:
     for beginning, what in FOREIGN.items():
         if start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(beginning):
             raise UserError(f"{path} is {what}.")
+    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < path.stat().st_size:
+        raise UserError(f"{path} is in the format safetensors. Give it a name that ends with .safetensors.")
     if zipfile.is_zipfile(path):  # as all checkpoints are since PyTorch 1.6
         with zipfile.ZipFile(path) as file:
             names = {name.rpartition("/")[2]: name for name in file.namelist()}
@@ -233,6 +235,12 @@ def load_model(path: str | Path, settings: NetworkSettings | dict[str, Any] | No
 
 
 def trained_in(path: str | Path) -> str | None:
-    """Return the arithmetic of a model's training, fp32 or bf16, by `made_with.json` beside it; None if it is imported."""
+    """Return the arithmetic of a model's training, fp32 or bf16, by `made_with.json` beside it; None if it is imported.
+
+    Raises UserError if that file is damaged.
+    """
     made_with = Path(path).with_name("made_with.json")
-    return json.loads(made_with.read_text("utf-8"))["precision"] if made_with.exists() else None
+    try:
+        return json.loads(made_with.read_text("utf-8"))["precision"] if made_with.exists() else None
+    except (ValueError, LookupError, TypeError) as error:
+        raise UserError(f"{made_with} is damaged. Delete it; {path} then counts as imported.") from error

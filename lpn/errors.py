@@ -1,6 +1,7 @@
 """The one error that scripts show to people as a paragraph instead of a traceback."""
 
 import errno
+import io
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -8,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST}
 
 
 class UserError(Exception):
@@ -34,6 +35,9 @@ def run_cli(main: Callable[[], None]) -> None:
     SIGTERM, by which schedulers end jobs, SIGINT (Ctrl-C) and SIGHUP (a lost terminal) end it as an exception would:
     temporary files are removed.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files in an encoding that the terminal lacks
     try:
         with on_stop_signals(lambda number, frame: sys.exit(128 + number)):
             main()
@@ -46,7 +50,7 @@ def run_cli(main: Callable[[], None]) -> None:
                 "intact, and training goes on from its last checkpoint: free some space and run the same command again."
             )
         if isinstance(error, OSError) and error.errno in REFUSED and error.filename:
-            sys.exit(f"error: {error.filename}: {error.strerror}. Change its permissions, or choose another place.")
+            sys.exit(f"error: {error.filename}: {error.strerror}. Choose another place, or change its permissions.")
         from lpn.settings import plug_in_fault
 
         if fault := plug_in_fault(error):

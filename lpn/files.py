@@ -29,21 +29,37 @@ def atomic_path(path: str | Path, suffix: str = "") -> Iterator[Path]:
     It is locked while it is written, so the next writer of `path` removes what a killed one left.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_stale(path, suffix)
-    temporary, lock = _new_file(path, suffix)
-    with lock:
-        try:
-            yield temporary
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            temporary.replace(path)
-            WRITTEN.add(path)
-        except OSError as error:
-            error.filename = str(path)
-            raise
-        finally:
-            temporary.unlink(missing_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_stale(path, suffix)
+        temporary, lock = _new_file(path, suffix)
+        with lock:
+            try:
+                yield temporary
+                with temporary.open("rb+") as file:
+                    os.fsync(file.fileno())
+                temporary.replace(path)
+                WRITTEN.add(path)
+            finally:
+                temporary.unlink(missing_ok=True)
+    except OSError as error:
+        error.filename = str(path)
+        raise
+
+
+def check_place(path: str | Path) -> None:
+    """Raise OSError, with the path, if no file can be written there: before the work whose result it will be."""
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary, lock = _new_file(path, "")
+        with lock:
+            temporary.unlink()
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 def _new_file(path: Path, suffix: str) -> tuple[Path, IO[str]]:

@@ -16,7 +16,7 @@ from lpn.packages import load_package
 
 def is_safetensors(path: str | Path) -> bool:
     """Tell by its suffix whether a model is in the format safetensors."""
-    return Path(path).suffix == ".safetensors"
+    return Path(path).suffix.lower() == ".safetensors"
 
 
 def write_safetensors(path: str | Path, model: Network, metadata: Mapping[str, Any]) -> None:

@@ -109,9 +109,11 @@ def _read(path: str | Path) -> Arrays:
                 raise ValueError("it is no .npz archive")
             stream.seek(0)
             arrays = dict(np.load(stream, allow_pickle=False))
+        if foreign := [name for name, value in arrays.items() if not isinstance(value, np.ndarray) and "/" not in name]:
+            raise ValueError(f"its member {foreign[0]} is no array")
     except OSError as error:
         raise UserError(f"{path} can't be read ({error.strerror or error}).") from error
-    except (ValueError, EOFError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except (ValueError, EOFError, TypeError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{path} can't be read as measurements ({error}). Write it again, by numpy.savez(path, y=...). If "
                         "the pipeline made it, delete it, and the pipeline makes it anew.") from error  # fmt: skip
     if "y" not in arrays:
@@ -122,7 +124,7 @@ def _read(path: str | Path) -> Arrays:
 def _image_shape(path: str | Path, arrays: Arrays) -> tuple[int, ...]:
     """Return the shape of an image, (C, H, W), from arrays (N, C, H, W) or (H, W) of images."""
     for name, shape in ((name, arrays[name].shape) for name in IMAGES if name in arrays):
-        if len(shape) == 4 and shape[3] in (1, 3) and shape[1] > 3:
+        if len(shape) == 4 and shape[3] in (1, 3, 4) and shape[1] > 4:
             raise UserError(f"the array {name} of {path} has the shape {shape}, with channels last. Write all arrays with "
                             "channels after images: numpy.moveaxis(array, -1, 1).")  # fmt: skip
         if len(shape) in (2, 4):
@@ -160,7 +162,7 @@ def _fitted(array: np.ndarray, name: str, operator: LinearOperator) -> np.ndarra
         raise ValueError(f"has the shape {came}; for N images of shape {operator.input_shape}, the operator's, it must be "
                          f"(N, {', '.join(map(str, shape))})")  # fmt: skip
     with np.errstate(over="ignore"):
-        array = array.astype(np.float32, copy=False)
+        array = array.astype(np.float32, order="C", copy=False)  # FFTs round by the order
     finite = np.isfinite(array)
     if not finite.all():
         place = tuple(map(int, np.unravel_index(finite.argmin(), array.shape)))

@@ -176,8 +176,10 @@ def blame(settings: Component, error: Exception) -> str:
 
 def _resolved(path: str) -> str:
     """Return a path from the folder of the file it was read from, with ~ and variables replaced; else ValueError."""
+    names = re.findall(r"\$(\w+|\{\w+\})", path)
     text = str(Path(os.path.expanduser(os.path.expandvars(path))))  # noqa: PTH111 - pathlib's needs a home
-    if unknown := re.search(r"^~\w*|\$\{?\w+\}?", text):
+    unknown = [f"${name}" for name in names if name.strip("{}") not in os.environ] + re.findall(r"^~\w*", text)
+    if unknown:
         raise ValueError(f"{unknown[0]} in the path {path} is unknown: set the variable, or write the whole path")
     if isinstance(path, Located) and not Path(text).is_absolute():
         text = os.path.normpath(Path(path.folder) / text)

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from lpn.errors import UserError, run_cli
-from lpn.files import WRITTEN
+from lpn.files import WRITTEN, check_place
 from lpn.record import START, machine, record
 from lpn.settings import Located, Settings, describe, sentences
 
@@ -24,14 +25,34 @@ Spec = TypeVar("Spec", bound=BaseModel)
 def run_job(main: Callable[[], None]) -> None:
     """Run a script's `main` as `run_cli` does, and end the log (no terminal) with the record of what it used and wrote."""
     run_cli(main)
-    if WRITTEN and not sys.stdout.isatty():
+    if WRITTEN and sys.stdout and not sys.stdout.isatty():
         print(START + json.dumps(record()), flush=True)
 
 
-def parser(doc: str | None, spec: type[Settings] | None = None) -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """A parser that knows which options name files to write."""
+
+    def add_output(self, option: str, help: str, required: bool = True) -> None:
+        """Add an option that names a file to write."""
+        self.add_argument(option, type=Path, required=required, help=help)
+        self.outputs = [*getattr(self, "outputs", []), option.removeprefix("--").replace("-", "_")]
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Return the arguments. Raises UserError if an output is another option's file, OSError if it can't be written."""
+        args = super().parse_args(args, namespace)
+        values = {name: value for name, value in vars(args).items() if isinstance(value, str | Path)}
+        for name in filter(values.__contains__, getattr(self, "outputs", [])):
+            for other, value in values.items():
+                if other != name and os.path.realpath(value) == os.path.realpath(values[name]):
+                    raise UserError(f"--{name} and --{other} name the same file, {value}. It would be overwritten.")
+            check_place(values[name])
+        return args
+
+
+def parser(doc: str | None, spec: type[Settings] | None = None) -> Parser:
     """Return a parser that shows a script's docstring, examples included, and the keys of its settings as its help."""
     keys = f"keys of --spec:\n{describe(spec)}" if spec else None
-    return argparse.ArgumentParser(description=doc, epilog=keys, formatter_class=argparse.RawDescriptionHelpFormatter)
+    return Parser(description=doc, epilog=keys, formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 def add_threads(arguments: argparse.ArgumentParser) -> None:

@@ -1,9 +1,9 @@
 """What the scripts that reconstruct images share: their settings, their options, and what these name."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from typing import Annotated, Any
 
-from _cli import add_device, add_threads, as_user_errors, parser, setup_compute
+from _cli import Parser, add_device, add_threads, as_user_errors, parser, setup_compute
 from pydantic import Field, PositiveInt
 
 from lpn.checkpoints import load_model
@@ -28,7 +28,7 @@ class MethodSpec(Scores):
     method: Method = Field(description="the method: solver, prox, scale, iterations, stop")
 
 
-def method_parser(doc: str | None, spec: type[MethodSpec]) -> ArgumentParser:
+def method_parser(doc: str | None, spec: type[MethodSpec]) -> Parser:
     """Return a parser with the options of `read_parts`, and --spec."""
     arguments = parser(doc, spec)
     arguments.add_argument("--spec", required=True, help="settings: JSON text, or a JSON or YAML file")

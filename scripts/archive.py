@@ -138,7 +138,7 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("run", type=Path, help="the run's folder of results")
     arguments.add_argument("--logs", required=True, type=Path, help="the run's folder of logs")
-    arguments.add_argument("--output", required=True, type=Path, help="zip file to write")
+    arguments.add_output("--output", help="zip file to write")
     args = arguments.parse_args()
     record = read_record(args.run)
     with tempfile.TemporaryDirectory() as folder:

@@ -58,7 +58,7 @@ def main() -> None:
     arguments.add_argument("--name", default="", help="name of the model, for the key 'model' of the output")
     arguments.add_argument("--model", required=True, help="model.pt, with model_config.json beside it")
     arguments.add_argument("--data", type=Path, help="folder of the prepared test images (none for networks of numbers)")
-    arguments.add_argument("--output", help="JSON file, written if the model passes")
+    arguments.add_output("--output", required=False, help="JSON file, written if the model passes")
     add_threads(arguments)
     add_device(arguments)
     args = arguments.parse_args()

@@ -18,7 +18,7 @@ from lpn.tuning import Score, choose
 def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("files", nargs="+", type=Path, help="JSON files of scripts/tune.py")
-    arguments.add_argument("--output", required=True, help="JSON file of the chosen parameters and of all scores")
+    arguments.add_output("--output", help="JSON file of the chosen parameters and of all scores")
     args = arguments.parse_args()
     scores = []
     for path in args.files:

@@ -68,7 +68,7 @@ def main() -> None:
     arguments = parser(__doc__, CurveSpec)
     arguments.add_argument("--spec", required=True, help="the settings: JSON text or a file")
     arguments.add_argument("--model", required=True, help="model.pt, with model_config.json beside it")
-    arguments.add_argument("--output", required=True, help="CSV file to write")
+    arguments.add_output("--output", help="CSV file to write")
     args = arguments.parse_args()
     spec = read_spec(args.spec, CurveSpec)
     torch.set_num_threads(1)

@@ -8,7 +8,7 @@ examples:
   python scripts/export.py --model results/demo/models/mnist_small/model.pt --output mnist.safetensors
       --certificate results/demo/certificates/mnist_small.json --provenance results/demo/provenance/provenance.json
   python scripts/export.py --model results/demo/models/mnist_small/model.pt --output mnist.onnx
-  python scripts/export.py --model results/demo/models/lpn_phantoms/model.pt --output ct.onnx --size 512 512
+  python scripts/export.py --model results/subset/models/lpn_mayo_part_0.1/model.pt --output ct.onnx --size 512 512
 """
 
 import json
@@ -53,7 +53,7 @@ def metadata(name: str, certificate: Path | None, provenance: Path | None) -> di
 def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--model", type=Path, required=True, help="model.pt, with model_config.json beside it")
-    arguments.add_argument("--output", type=Path, required=True, help="file to write: .safetensors or .onnx")
+    arguments.add_output("--output", help="file to write: .safetensors or .onnx")
     arguments.add_argument("--name", help="name of the model in its run (default: that of its folder)")
     arguments.add_argument("--certificate", type=Path, help="certificate of the model, for .safetensors")
     arguments.add_argument("--provenance", type=Path, help="provenance.json of the run, for .safetensors")

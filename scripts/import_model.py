@@ -42,9 +42,12 @@ def check_settings(path: Path, config: dict[str, Any]) -> None:
 def main() -> None:
     arguments = parser(__doc__, ImportSpec)
     arguments.add_argument("--spec", required=True, help="the settings: JSON text, or a JSON or YAML file")
-    arguments.add_argument("--output", type=Path, required=True, help="model.pt; model_config.json is written beside it")
+    arguments.add_output("--output", help="model.pt; model_config.json is written beside it")
     args = arguments.parse_args()
     spec = read_spec(args.spec, ImportSpec)
+    if others := [other for other in args.output.parent.glob("*.pt") if other.name != args.output.name]:
+        raise UserError(f"{others[0]} lies in the folder of the output, whose model_config.json would no longer be its own. "
+                        "Choose another folder.")  # fmt: skip
     path = fetch_model(spec.source, spec.sha256)
     with as_user_errors("key 'network': "):
         model, checkpoint = load_model(path, spec.network), read_checkpoint(path)

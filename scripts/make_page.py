@@ -80,7 +80,7 @@ def main() -> None:
     arguments = parser(__doc__, pages.Page)
     arguments.add_argument("--spec", required=True, help="content of the page: JSON text or a file of workflow/page.py")
     arguments.add_argument("--logs", required=True, type=Path, help="the run's folder of logs, which tell of mixed runs")
-    arguments.add_argument("--output", required=True, type=Path, help="HTML file in the run's folder of results")
+    arguments.add_output("--output", help="HTML file in the run's folder of results")
     args = arguments.parse_args()
     page = read_spec(args.spec, pages.Page)
     content = Content(page, args.output.parent)

@@ -139,7 +139,7 @@ def main() -> None:
     arguments.add_argument("files", nargs="*", type=Path, help="what the table is made from")
     arguments.add_argument("--list", type=Path, help="text file with the paths of further files, one in each line")
     arguments.add_argument("--spec", required=True, help="settings of the kind: JSON text or a file")
-    arguments.add_argument("--output", required=True, type=Path, help="CSV file; .md, .tex and .html are written beside it")
+    arguments.add_output("--output", help="CSV file; .md, .tex and .html are written beside it")
     args = arguments.parse_intermixed_args()
     settings = read_spec(args.spec, KINDS[args.kind])
     files = [*args.files, *map(Path, read_list(args.list))]

@@ -38,7 +38,7 @@ def main() -> None:
     arguments = parser(__doc__, MeasureSpec)
     arguments.add_argument("--spec", required=True, help="settings: JSON text, or a JSON or YAML file")
     arguments.add_argument("--data", required=True, type=Path, help="folder of the prepared data set")
-    arguments.add_argument("--output", required=True, help=".npz file to write")
+    arguments.add_output("--output", help=".npz file to write")
     add_threads(arguments)
     args = arguments.parse_args()
     spec = read_spec(args.spec, MeasureSpec)

@@ -36,22 +36,22 @@ class ReconstructSpec(MethodSpec):
     first: NonNegativeInt = Field(default=0, description="number of the first image")
 
 
-def arithmetic(model: str | None) -> str:
+def arithmetic(trained: str | None) -> str:
     """Return in words which precision the method computed in, and its network was trained in, if that is not fp32."""
-    trained = trained_in(model) if model else None
     return USED["precision"] + (f", trained in {trained}" if trained not in (None, "fp32") else "")
 
 
 def main() -> None:
     arguments = method_parser(__doc__, ReconstructSpec)
     arguments.add_argument("--tuned", type=Path, help="JSON file of scripts/choose.py: parameters of the method")
-    arguments.add_argument("--images", required=True, help="CSV file, a row per image")
-    arguments.add_argument("--iterations", required=True, help="CSV file, a row per image and iteration")
-    arguments.add_argument("--arrays", required=True, help=".npz file of the reconstructions")
+    arguments.add_output("--images", help="CSV file, a row per image")
+    arguments.add_output("--iterations", help="CSV file, a row per image and iteration")
+    arguments.add_output("--arrays", help=".npz file of the reconstructions")
     args = arguments.parse_args()
     spec = read_spec(args.spec, ReconstructSpec)
     tuned = read_spec(str(args.tuned), Chosen).parameters if args.tuned else {}
     parts = read_parts(args, spec)
+    trained = trained_in(args.model) if args.model else None
     with as_user_errors(f"the method{f' with {args.model}' if args.model else ''}: "):
         method = spec.method.at(tuned)
         total = 1 + (method.iterations or 0)
@@ -59,7 +59,7 @@ def main() -> None:
         image, iterations = record(steps, spec.first)
     with atomic_path(args.arrays, suffix=".npz") as temporary:
         np.savez_compressed(temporary, reconstruction=image.float().cpu().numpy())
-    images = summarise(iterations, tuned).assign(precision=arithmetic(args.model))
+    images = summarise(iterations, tuned).assign(precision=arithmetic(trained))
     for path, table in {args.images: images, args.iterations: iterations}.items():
         table.insert(0, "experiment", spec.experiment)
         table.insert(1, "method", spec.method_name)

@@ -70,9 +70,8 @@ def main() -> None:
     arguments.add_argument("--init", type=Path, help="model.pt to start from")
     arguments.add_argument("--logging", default="{}", help='as JSON, e.g. {"every": 100, "validate_every": 1000, '
                            '"validation_images": 32}; it changes nothing of the model')  # fmt: skip
-    arguments.add_argument("--output", type=Path, required=True, help="model.pt; model_config.json and made_with.json are "
-                           "written beside it")  # fmt: skip
-    arguments.add_argument("--log", type=Path, help="CSV of losses (default: training.csv beside the output)")
+    arguments.add_output("--output", help="model.pt; model_config.json and made_with.json are written beside it")
+    arguments.add_output("--log", required=False, help="CSV of losses (default: training.csv beside the output)")
     arguments.add_argument("--checkpoints", type=Path, help="folder of the resumable state (default: beside the output)")
     arguments.add_argument("--save-seconds", type=float, default=60, help="time between checkpoints (default: 60)")
     add_threads(arguments)

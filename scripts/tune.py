@@ -25,7 +25,7 @@ class TuneSpec(MethodSpec):
 
 def main() -> None:
     arguments = method_parser(__doc__, TuneSpec)
-    arguments.add_argument("--output", required=True, help="JSON file of the scores")
+    arguments.add_output("--output", help="JSON file of the scores")
     args = arguments.parse_args()
     spec = read_spec(args.spec, TuneSpec)
     parts = read_parts(args, spec)

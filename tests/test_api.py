@@ -145,6 +145,8 @@ def test_networks_of_numbers(model: LPN) -> None:
         (IMAGES.astype(np.float16), "the array is float16"),
         (IMAGES.astype(np.longdouble), "the array is (longdouble|float128)"),
         (torch.zeros(1, 1, 16, 16, dtype=torch.bfloat16), "the array is torch.bfloat16"),
+        (np.ma.masked_less(IMAGES, 0.5), "the array has a mask: fill it"),
+        (torch.zeros(1, 1, 16, 16).to_sparse(), "the array is torch.sparse_coo: convert it"),
         (IMAGES.tolist(), "a NumPy array or a PyTorch tensor is needed, not list"),
         (np.array([["a"]]), "the array is <U1"),
     ],

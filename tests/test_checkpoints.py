@@ -14,8 +14,9 @@ import pytest
 import torch
 from conftest import BUNDLED, build_lpn, golden_network
 
-from lpn.checkpoints import KEYS, load_model, load_state, read_checkpoint, read_settings, save_model
+from lpn.checkpoints import KEYS, load_model, load_state, read_checkpoint, read_settings, save_model, trained_in
 from lpn.errors import UserError
+from lpn.formats import write_safetensors
 from lpn.networks import LPN
 from lpn.networks.lpn_scalar import LpnScalar
 
@@ -276,3 +277,18 @@ def test_pickled_payloads_are_refused_and_not_run(
     with pytest.raises(UserError, match="not a safe checkpoint"):
         read_checkpoint(tmp_path / "model.pt")
     assert not (tmp_path / "pwned").exists()
+
+
+def test_safetensors_under_other_names(tmp_path: Path, mnist_network: LPN) -> None:
+    write_safetensors(tmp_path / "a.SAFETENSORS", mnist_network, {})
+    assert read_checkpoint(tmp_path / "a.SAFETENSORS")["model_state_dict"].keys() == mnist_network.state_dict().keys()
+    (tmp_path / "a.SAFETENSORS").rename(tmp_path / "a.pt")
+    with pytest.raises(UserError, match=r"a\.pt is in the format safetensors\. Give it a name that ends with \.safetensors"):
+        read_checkpoint(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]"])
+def test_a_damaged_note_of_the_arithmetic_is_named(content: str, tmp_path: Path) -> None:
+    (tmp_path / "made_with.json").write_text(content)
+    with pytest.raises(UserError, match=r"made_with\.json is damaged\. Delete it"):
+        trained_in(tmp_path / "model.pt")

@@ -11,7 +11,7 @@ from typing import IO
 import pytest
 
 from lpn.errors import run_cli
-from lpn.files import atomic_path, checksum, try_lock, write_json, write_text
+from lpn.files import atomic_path, check_place, checksum, try_lock, write_json, write_text
 
 
 def test_failed_writes_leave_the_old_file(tmp_path: Path) -> None:
@@ -49,7 +49,8 @@ def test_a_place_that_is_closed_is_one_paragraph(tmp_path: Path, monkeypatch: py
         raise OSError(errno.EROFS, "Read-only file system", str(path))
 
     monkeypatch.setattr(Path, "mkdir", closed)
-    with pytest.raises(SystemExit, match=f"error: {tmp_path}: Read-only file system. Change its permissions, or choose an"):
+    text = f"error: {tmp_path}/a.txt: Read-only file system. Choose another place, or change its"
+    with pytest.raises(SystemExit, match=text):
         run_cli(lambda: write_text(tmp_path / "a.txt", ""))
 
 
@@ -170,3 +171,19 @@ def test_the_umask_decides_who_may_read(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert (tmp_path / "x").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("place", ["folder", "file/a.txt", f"{'a' * 249}.txt", "dangling/a.txt"])
+def test_places_where_nothing_can_be_written_are_one_paragraph(place: str, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    (tmp_path / "dangling").symlink_to(tmp_path / "disk that is not there/results")
+    for write in (check_place, lambda path: write_text(path, "")):
+        with pytest.raises(SystemExit, match=f"error: {tmp_path}/{place}: .*Choose another place"):
+            run_cli(lambda write=write: write(tmp_path / place))
+
+
+def test_checking_a_place_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("old")
+    check_place(tmp_path / "a.txt")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.txt": "old"}

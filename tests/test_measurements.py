@@ -1,5 +1,6 @@
 """Measurements of the user's: what is converted, made, and refused."""
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -204,3 +205,27 @@ def test_other_files_are_refused(content: bytes, tmp_path: Path) -> None:
         read_measurement(tmp_path / "m.npz", BLUR, 5)
     with pytest.raises(UserError, match=r"none\.npz can't be read \(No such file or directory\)\."):
         read_measurement(tmp_path / "none.npz", BLUR, 5)
+
+
+def test_members_that_are_no_arrays_are_refused(tmp_path: Path) -> None:
+    """As a pointer of Git LFS is, or a note that someone put into the archive."""
+    for name in ("truth", "y.npy"):
+        np.savez(tmp_path / "m.npz", **{key: array for key, array in measured().items() if key != "y" or name != "y.npy"})
+        with zipfile.ZipFile(tmp_path / "m.npz", "a") as archive:
+            archive.writestr(f"{name}_note" if name == "truth" else name, "version https://git-lfs.github.com/spec/v1")
+        with pytest.raises(UserError, match=r"m\.npz can't be read as measurements \(its member .* is no array\)"):
+            read_measurement(tmp_path / "m.npz", BLUR, 5)
+
+
+def test_the_order_in_memory_does_not_matter(tmp_path: Path) -> None:
+    arrays = measured()
+    found = read(tmp_path, {name: np.asfortranarray(array) for name, array in arrays.items()})
+    same(found, arrays)
+    assert all(getattr(found, name).flags.c_contiguous for name in ("y", "start", "truth"))
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_channels_last_are_named(channels: int, tmp_path: Path) -> None:
+    truth = np.zeros((2, 8, 9, channels))
+    with pytest.raises(UserError, match=r"truth of .*m\.npz has the shape .*, with channels last"):
+        read(tmp_path, {"y": measured()["y"], "truth": truth})

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import struct
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 from lpn.errors import UserError
 
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
+INVALID = (ValueError, SyntaxError, TypeError, LookupError, struct.error)  # of Pillow's reading of damaged bytes
 ARRAYS = {".mat": " (a MATLAB file)", ".npy": " (a NumPy array)", ".npz": " (NumPy arrays)"}
 
 
@@ -47,7 +49,7 @@ def read_image(path: Path, grey: bool, content: bytes | None = None) -> np.ndarr
             image.load()
             mode = image.mode
             pixels = np.asarray(ImageOps.exif_transpose(image).convert("L" if grey else "RGB"))
-    except (OSError, Image.DecompressionBombError) as error:
+    except (OSError, Image.DecompressionBombError, *INVALID) as error:
         raise UserError(f"{path} is missing, damaged or too large ({error}). Fetch it again, or reduce it.") from error
     if pages > 1:
         raise UserError(f"{path} has {pages} pages, of which one would be read. Save each as a file of its own.")

@@ -63,8 +63,11 @@ def _read(source: str) -> np.ndarray:
     if path.suffix == ".npy":
         return _images(HEADER + read_array(path).tobytes())
     if path.suffix == ".npz":
-        with np.load(path, allow_pickle=False) as arrays:
-            return _images(HEADER + arrays["x_train"].tobytes())  # as Keras names it
+        arrays = np.load(path, allow_pickle=False)
+        if isinstance(arrays, np.ndarray):
+            raise ValueError("one array, not an archive of several")
+        with arrays:
+            return _images(HEADER + np.asarray(arrays["x_train"]).tobytes())  # as Keras names it
     raw = path.read_bytes()
     return _images(gzip.decompress(raw) if path.suffix == ".gz" else raw)
 

@@ -72,3 +72,18 @@ def test_arrays_in_the_place_of_pictures_are_named(tmp_path: Path, capsys: pytes
 def test_digest_depends_on_shape_and_order() -> None:
     a, b = pixels(1, 2, 3), pixels(1, 3, 2)
     assert len({pixel_digest(images) for images in ([a, b], [b, a], [a, a], [a.reshape(b.shape), b], [a])}) == 5
+
+
+@pytest.mark.parametrize("error", [ValueError, SyntaxError, TypeError, KeyError, struct.error])
+def test_whatever_pillow_raises_names_the_file(
+    error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its readers raise many kinds of errors where bytes are damaged."""
+    Image.fromarray(pixels(4, 6, 3)).save(tmp_path / "a.png")
+
+    def damaged(path: Path) -> None:
+        raise error("Truncated IHDR chunk")
+
+    monkeypatch.setattr(Image, "open", damaged)
+    with pytest.raises(UserError, match=r"a\.png is missing, damaged or too large \(.*Truncated IHDR chunk"):
+        read_image(tmp_path / "a.png", grey=False)

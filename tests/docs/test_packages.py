@@ -43,7 +43,7 @@ def test_learned_proximal_networks_in_odl(
 ) -> None:
     (code,) = (code for code in CODE if "import LPNFunctional" in code)
     monkeypatch.chdir(tmp_path)
-    run_with_model(code, "results/demo/models/lpn_phantoms/model.pt", 1)
+    run_with_model(code, "results/subset/models/lpn_mayo_part_0.1/model.pt", 1)
     assert capsys.readouterr().out == "(64, 64)\n"
 
 

@@ -113,3 +113,14 @@ def test_other_architecture_and_nan_are_refused(trained: Path, tmp_path: Path) -
     run = import_model(str(trained), tmp_path / "out/model.pt")
     assert "parameter lin.1.weight holds NaN" in run.stderr
     assert not (tmp_path / "out/model.pt").exists()
+
+
+def test_a_folder_of_another_model_is_left_alone(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/model.pt").write_bytes(b"of a training")
+    command = [sys.executable, str(ROOT / "scripts/import_model.py"), "--output", str(tmp_path / "mine/other.pt")]
+    spec = json.dumps({"source": str(trained), "network": NETWORK})
+    result = subprocess.run([*command, "--spec", spec], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "model.pt lies in the folder of the output" in result.stderr
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["model.pt"]

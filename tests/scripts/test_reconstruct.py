@@ -1,4 +1,5 @@
 import io
+import itertools
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -337,3 +338,17 @@ def test_images_under_the_window_of_the_ssim_are_refused(run: Run, refused: Refu
 def test_borders_that_leave_nothing_are_refused(refused: Refused, measurement: Path, tmp_path: Path) -> None:
     arguments = ["--spec", spec_of(ADMM, border=8), "--measurement", measurement, *outputs(tmp_path)]
     assert "border 8 leaves less than 7x7" in refused("reconstruct", *arguments)
+
+
+@pytest.mark.parametrize(("option", "other"), [("--arrays", "--measurement"), ("--images", "--iterations")])
+def test_outputs_overwrite_no_other_file(
+    refused: Refused, measurement: Path, tmp_path: Path, option: str, other: str
+) -> None:
+    before = measurement.read_bytes()
+    written = outputs(tmp_path)
+    files = dict(zip(written[::2], written[1::2], strict=True)) | {"--measurement": measurement}
+    files[option] = tmp_path / "nowhere" / ".." / files[other].name
+    message = refused("reconstruct", "--spec", spec_of(ADMM), *itertools.chain(*files.items()))
+    assert re.search(r"--\w+ and --\w+ name the same file, .* It would be overwritten", message)
+    assert {option, other} == set(re.findall(r"--\w+", message))
+    assert measurement.read_bytes() == before
