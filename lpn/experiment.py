@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import torch
-from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
 from torch import Tensor
 
 from lpn.denoisers import Denoiser, Prox, as_prox
 from lpn.denoisers.learned import Learned
+from lpn.grid import Number, Point
 from lpn.measurements import Measurement
 from lpn.metrics import psnr, ssim
 from lpn.networks import Network, NetworkSettings, Regulariser, network_settings
@@ -29,16 +30,6 @@ PARTS = ("solver", "prior", "scale", "iterations")  # a method has all of them, 
 
 class DivergenceError(ValueError):
     """An iterate is not finite: the method's parameters do not fit."""
-
-
-def _number(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"must be a finite number, not {value!r}")
-    return value
-
-
-Number = Annotated[int | float, BeforeValidator(_number)]
-Point = dict[str, Number]  # settings of a method by their paths, e.g. {"solver.rho": 0.1, "prox.weight": 0.02}
 
 
 class Method(Settings):

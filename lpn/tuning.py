@@ -1,33 +1,17 @@
 """The search for a method's parameters on a grid, by the mean PSNR over images whose truth is known."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from pydantic import Field
 
-from lpn.experiment import DivergenceError, Method, Number, Point, Scores, iterates, make_prior
+from lpn.experiment import DivergenceError, Method, Scores, iterates, make_prior
+from lpn.grid import Point, Score
 from lpn.measurements import Measurement
 from lpn.networks import Network
 from lpn.operators import LinearOperator
-from lpn.settings import Settings
 from lpn.solvers import Problem
-
-
-class Score(Settings):
-    """The score of a point of a grid."""
-
-    parameters: Point = Field(description="the point")
-    psnr: float | None = Field(description="mean PSNR in dB; null if the method diverged")
-
-
-class Chosen(Settings):
-    """The best point of a grid."""
-
-    parameters: Point = Field(description="the best point")
-    grid: list[dict[str, Number | None]] = Field(description="all points, each with its 'psnr'")
-    at_edge: list[str] = Field(description="the parameters whose best value is the least or the largest of the grid")
 
 
 @torch.no_grad()
@@ -64,24 +48,3 @@ def tune(
         return psnr if math.isfinite(psnr) else None
 
     return [Score(parameters=point, psnr=score(method.at(point))) for point in points]
-
-
-def choose(scores: Iterable[Score]) -> Chosen:
-    """Return the point of the highest PSNR, the first of equals.
-
-    Raises ValueError if points have other parameters than the first, there is none, or the method diverged at all.
-    """
-    scores = list(scores)
-    if not scores:
-        raise ValueError("there are no scores to choose from")
-    for score in scores:
-        if score.parameters.keys() != scores[0].parameters.keys():
-            names = [", ".join(point.parameters) or "none" for point in (scores[0], score)]
-            raise ValueError(f"the scores are not of one grid: some have the parameters {names[0]}, some {names[1]}")
-    if all(score.psnr is None for score in scores):
-        raise ValueError("the method diverged at every point of the grid: try a larger rho, or a smaller scale")
-    best = max(scores, key=lambda score: -math.inf if score.psnr is None else score.psnr).parameters
-    values = {path: {score.parameters[path] for score in scores} for path in best}
-    at_edge = [path for path, found in values.items() if len(found) > 1 and best[path] in (min(found), max(found))]
-    grid = [score.parameters | {"psnr": score.psnr} for score in scores]
-    return Chosen(parameters=best, grid=grid, at_edge=at_edge)

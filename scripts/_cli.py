@@ -37,16 +37,22 @@ class Parser(argparse.ArgumentParser):
         self.add_argument(option, type=Path, required=required, help=help)
         self.outputs = [*getattr(self, "outputs", []), option.removeprefix("--").replace("-", "_")]
 
-    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Return the arguments. Raises UserError if an output is another option's file, OSError if it can't be written."""
-        args = super().parse_args(args, namespace)
-        values = {name: value for name, value in vars(args).items() if isinstance(value, str | Path)}
-        for name in filter(values.__contains__, getattr(self, "outputs", [])):
-            for other, value in values.items():
-                if other != name and os.path.realpath(value) == os.path.realpath(values[name]):
-                    raise UserError(f"--{name} and --{other} name the same file, {value}. It would be overwritten.")
-            check_place(values[name])
-        return args
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Return the arguments, as every way to parse does.
+
+        Raises UserError if an output is the file of another argument, OSError if it can't be written.
+        """
+        namespace, others = super().parse_known_args(args, namespace)
+        values = {name: value if isinstance(value, list) else [value] for name, value in vars(namespace).items()}
+        files = [(name, file) for name, found in values.items() for file in found if isinstance(file, str | Path)]
+        for name, file in files:
+            if name in getattr(self, "outputs", []):
+                for other, value in files:
+                    if other != name and os.path.realpath(value) == os.path.realpath(file):
+                        other = f"--{other}" if f"--{other}" in self._option_string_actions else "an argument"
+                        raise UserError(f"--{name} and {other} name the same file, {value}. It would be overwritten.")
+                check_place(Path(file))
+        return namespace, others
 
 
 def parser(doc: str | None, spec: type[Settings] | None = None) -> Parser:

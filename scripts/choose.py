@@ -11,8 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from lpn.errors import UserError
 from lpn.files import write_json
+from lpn.grid import Score, choose
 from lpn.settings import sentences
-from lpn.tuning import Score, choose
 
 
 def main() -> None:

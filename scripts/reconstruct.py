@@ -24,8 +24,8 @@ from tqdm import tqdm
 from lpn.checkpoints import trained_in
 from lpn.experiment import reconstruct, record, summarise
 from lpn.files import atomic_path
+from lpn.grid import Chosen
 from lpn.record import USED
-from lpn.tuning import Chosen
 
 
 class ReconstructSpec(MethodSpec):

@@ -44,8 +44,8 @@ def main() -> None:
     arguments.add_argument("--spec", required=True, help="its parameters: JSON text or a file")
     arguments.add_argument("--files", nargs="+", default=[], help="the files that it reads, in the order that it says")
     arguments.add_argument("--list", type=Path, help="text file with the paths of further files, one in each line")
-    arguments.add_argument("--executed", required=True, help="where the executed notebook goes")
-    arguments.add_argument("--pdf", required=True, type=Path, help="the figure; .png and .html are written beside it")
+    arguments.add_output("--executed", help="where the executed notebook goes")
+    arguments.add_output("--pdf", help="the figure; .png and .html are written beside it")
     args = arguments.parse_args()
     spec = read_spec(args.spec, settings_of(args.notebook))
     parameters = spec.model_dump(mode="json") | {"files": [*args.files, *read_list(args.list)], "pdf": str(args.pdf)}
@@ -56,14 +56,14 @@ def main() -> None:
     from ipykernel.kernelspec import write_kernel_spec
     from nbconvert import HTMLExporter
 
-    Path(args.executed).parent.mkdir(parents=True, exist_ok=True)
+    args.executed.parent.mkdir(parents=True, exist_ok=True)
     args.pdf.parent.mkdir(parents=True, exist_ok=True)
     try:
         with tempfile.TemporaryDirectory() as folder:  # a kernel of this Python, and no files or settings of the user's home
             write_kernel_spec(f"{folder}/kernels/python3")
             os.environ.update(dict.fromkeys(("JUPYTER_PATH", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"), folder))
             notebook = papermill.execute_notebook(
-                args.notebook, args.executed, parameters, kernel_name="python3", progress_bar=False
+                args.notebook, str(args.executed), parameters, kernel_name="python3", progress_bar=False
             )
     except papermill.PapermillExecutionError as error:
         raise UserError(

@@ -12,8 +12,8 @@ from _cli import as_user_errors, read_spec, run_job
 from _specs import MethodSpec, method_parser, read_parts
 from pydantic import Field
 
-from lpn.experiment import Point
 from lpn.files import write_json
+from lpn.grid import Point
 from lpn.tuning import tune
 
 

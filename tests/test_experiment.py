@@ -10,12 +10,13 @@ from pydantic import ValidationError
 
 from lpn.denoisers.learned import Learned
 from lpn.experiment import DivergenceError, Method, Scores, make_prior, reconstruct, record, summarise
+from lpn.grid import Score, choose
 from lpn.measurements import Measurement, simulate
 from lpn.metrics import psnr
 from lpn.networks import build_network, network_settings
 from lpn.operators import LinearOperator
 from lpn.operators.circular_blur import CircularBlurSettings
-from lpn.tuning import Score, choose, tune
+from lpn.tuning import tune
 
 PDHG: dict[str, Any] = {"solver": "pdhg", "prox": {"name": "tv", "weight": 0.01}, "scale": 1.0, "iterations": 6}
 CLIPPED = Scores(clip=True)

@@ -53,6 +53,11 @@ def test_they_hold_the_library_and_nothing_else(built: Path) -> None:
     assert modules | {"pyproject.toml", "README.md", "LICENSE"} <= names
 
 
+def test_figures_tables_and_choices_import_no_torch() -> None:
+    program = "import sys, lpn.figures, lpn.grid, lpn.pages, lpn.tables; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_the_wheel_works_without_the_packages_of_the_pipeline(built: Path, tmp_path: Path) -> None:
     (wheel,) = built.glob("*.whl")
     target = tmp_path / "target"

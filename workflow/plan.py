@@ -197,17 +197,16 @@ class Plan:
         names = {"experiment": experiment, "method_name": method}
         return self.method_settings(experiment, method) | names | {"first": first}
 
-    def grid_rows(self, experiment: str, method: str) -> list[list[dict[str, Any]]]:
-        """Return the points of a method's grid search by rows, each the work of one job: a value of the first key."""
-        return self.facts["rows"][experiment][method]
-
-    def tuning_settings(self, experiment: str, method: str, row: int) -> dict[str, Any]:
-        """Return the settings of one row of a grid search."""
-        return self.method_settings(experiment, method) | {"points": self.grid_rows(experiment, method)[row]}
+    def tuning_settings(self, experiment: str, method: str, part: int) -> dict[str, Any]:
+        """Return the settings of one job of a grid search: the points of some values of its first key."""
+        count = self.experiments[experiment]["tuning"]["values_per_job"]
+        rows = self.facts["rows"][experiment][method][part * count : (part + 1) * count]
+        return self.method_settings(experiment, method) | {"points": [point for row in rows for point in row]}
 
     def score_files(self, experiment: str, method: str) -> list[Path]:
-        """Return the scores of all rows of a grid search."""
-        return [self.layout.scores(experiment, method, row) for row in range(len(self.grid_rows(experiment, method)))]
+        """Return the scores of all jobs of a grid search."""
+        rows, count = self.facts["rows"][experiment][method], self.experiments[experiment]["tuning"]["values_per_job"]
+        return [self.layout.scores(experiment, method, part) for part in range(-(-len(rows) // count))]
 
     def chosen_parameters(self, experiment: str, method: str) -> list[Path]:
         """Return the result of a method's grid search, if it has one."""

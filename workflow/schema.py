@@ -170,6 +170,7 @@ class Tuning(Settings):
     data: str | None = Field(default=None, description="name of the data (default: those of the experiment)")
     crop: int | None = Field(default=None, ge=8, description="side of the centre that is cut out, in pixels (default: all)")
     images: PositiveInt = Field(default=4, description="number of images")
+    values_per_job: PositiveInt = Field(default=1, description="values of the first searched setting that one job tries")
 
 
 class Experiment(Scores):

@@ -138,3 +138,10 @@ def test_tables_need_files(refused: Callable[..., str], tmp_path: Path) -> None:
     assert "needs files" in refused(*arguments)
     assert "files.txt can't be read" in refused(*arguments, "--list", tmp_path / "files.txt")
     assert "is no certificate of a named model" in refused(*arguments, tmp_path / "certificate.json")
+
+
+def test_no_table_overwrites_what_it_is_made_from(refused: Callable[..., str], results: list[Path]) -> None:
+    before = results[0].read_bytes()
+    arguments = ["--spec", spec("Deblurring", {"lpn": "LPN", "tv": "TV"}), "--output", results[0]]
+    assert "--output and an argument name the same file" in refused("make_table", "reconstructions", *results, *arguments)
+    assert results[0].read_bytes() == before

@@ -95,3 +95,9 @@ def test_failures_are_named(refused: Callable[..., str], files: Path, tmp_path: 
     (tmp_path / "mine.ipynb").write_text(text)
     arguments = ["--spec", "{}", "--executed", tmp_path / "x.ipynb", "--pdf", tmp_path / "x.pdf"]
     assert "lacks the parameters pdf" in refused("render_notebook", tmp_path / "mine.ipynb", *arguments)
+
+
+def test_no_figure_overwrites_what_it_shows(refused: Callable[..., str], files: Path) -> None:
+    arguments = rendering(files, "prior_violin", {"symbol": "s", "published": {}}, files / "prior.csv")
+    arguments[arguments.index("--pdf") + 1] = files / "prior.csv"
+    assert "--pdf and --files name the same file" in refused(*arguments)

@@ -171,12 +171,22 @@ def test_grid_searches_use_all_their_images_together(checker: Checker) -> None:
 def test_grid_searches_have_a_job_for_each_value_of_the_first_key(checker: Checker) -> None:
     tune = {"prox.weight": [0.1, 0.2], "scale": [1, 2, 3]}
     plan = changed(checker, {"methods": {"tv": {"tune": tune}}})
-    rows = plan.grid_rows("deblur", "tv")
-    assert rows == [[{"prox.weight": w, "scale": s} for s in (1, 2, 3)] for w in (0.1, 0.2)]
-    assert plan.tuning_settings("deblur", "tv", 1)["points"] == rows[1]
-    assert plan.score_files("deblur", "tv") == [OUT / f"experiments/deblur/tuning/tv/{row}.json" for row in range(2)]
+    for part, weight in enumerate((0.1, 0.2)):
+        points = [{"prox.weight": weight, "scale": scale} for scale in (1, 2, 3)]
+        assert plan.tuning_settings("deblur", "tv", part)["points"] == points
+    assert plan.score_files("deblur", "tv") == [OUT / f"experiments/deblur/tuning/tv/{part}.json" for part in range(2)]
     assert plan.chosen_parameters("deblur", "tv") == [OUT / "experiments/deblur/tuning/tv.json"]
-    assert plan.chosen_parameters("deblur", "lpn") == plan.grid_rows("deblur", "lpn") == []
+    assert plan.chosen_parameters("deblur", "lpn") == plan.score_files("deblur", "lpn") == []
+
+
+def test_a_job_of_a_grid_search_tries_several_values_if_it_is_told_to(checker: Checker) -> None:
+    tune = {"prox.weight": [0.1, 0.2, 0.3], "scale": [1, 2]}
+    changes = {"methods": {"tv": {"tune": tune}}, "experiments": {"deblur": {"tuning": {"values_per_job": 2}}}}
+    plan = changed(checker, changes)
+    parts = [plan.tuning_settings("deblur", "tv", part)["points"] for part in range(2)]
+    assert parts[0] == [{"prox.weight": weight, "scale": scale} for weight in (0.1, 0.2) for scale in (1, 2)]
+    assert parts[1] == [{"prox.weight": 0.3, "scale": scale} for scale in (1, 2)]
+    assert len(plan.score_files("deblur", "tv")) == 2
 
 
 def test_methods(plan: Plan) -> None:
@@ -265,7 +275,7 @@ def settings_of(plan: Plan) -> dict[str, tuple[str, list[Any]]]:
         ),
         "tune": (
             "TuneSpec",
-            [plan.tuning_settings(*key, row) for key in experiments for row in range(len(plan.grid_rows(*key)))],
+            [plan.tuning_settings(*key, part) for key in experiments for part in range(len(plan.score_files(*key)))],
         ),
         "reconstruct": ("ReconstructSpec", [plan.reconstruction_settings(*key, 0) for key in experiments]),
     }

@@ -54,4 +54,3 @@ wildcard_constraints:
     table="|".join(map(re.escape, ARTIFACTS.tables)) or "none",
     split="validation|test",
     part=r"\d+",
-    row=r"\d+",
