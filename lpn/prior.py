@@ -90,13 +90,16 @@ def _line_search(objective: _Objective, y: Tensor, g: Tensor, d: Tensor, t: Tens
 CG_ITERATIONS = 500  # a truncated step still descends; J_f may be as ill-conditioned as 1 / alpha
 
 
-def _conjugate_gradients(hessian: Callable[[Tensor], Tensor], g: Tensor, relative: Tensor, tolerance: float) -> Tensor:
-    """Solve H d = -g per sample, to the forcing tolerance max(min(1/2, sqrt(relative)), tolerance / (2 relative)) ||g||.
+def _conjugate_gradients(objective: _Objective, y: Tensor, g: Tensor, tolerance: float) -> Tensor:
+    """Solve J_f(y) d = -g per sample, to the forcing tolerance max(min(1/2, sqrt(relative)), tolerance / (2 relative)) ||g||.
 
     The second term keeps the last step from solving far below the tolerance (Kelley, Iterative Methods for Linear and
-    Nonlinear Equations, 1995, section 6.3).
+    Nonlinear Equations, 1995, section 6.3). Samples that have ended are left out once they are the larger part: that needs a
+    new linearisation, which costs as much as a product.
     """
+    relative = objective.relative(g)
     forcing = torch.maximum(relative.sqrt().clamp_max(0.5), tolerance / (2 * relative)) * _dot(g, g).sqrt()
+    solution, index, hessian = torch.zeros_like(g), torch.arange(len(g), device=g.device), objective.hessian(y)
     d, r = torch.zeros_like(g), -g
     p, rr = r, _dot(r, r)
     running = rr > 0
@@ -115,7 +118,13 @@ def _conjugate_gradients(hessian: Callable[[Tensor], Tensor], g: Tensor, relativ
             break
         p = r + torch.where(running, new_rr / rr, 0) * p
         rr = new_rr
-    return d
+        if 2 * running.sum() < len(index):
+            solution[index] = d
+            keep = running.flatten()
+            index, d, r, p, rr, forcing, running = (part[keep] for part in (index, d, r, p, rr, forcing, running))
+            hessian = objective.subset(index).hessian(y[index])
+    solution[index] = d
+    return solution
 
 
 def _newton_cg(objective: _Objective, y: Tensor, tolerance: float, max_iterations: int) -> tuple[Tensor, Tensor, int]:
@@ -131,7 +140,7 @@ def _newton_cg(objective: _Objective, y: Tensor, tolerance: float, max_iteration
             return y, g, iteration
         part = objective.subset(active)
         y_part, g_part = y[active], g[active]
-        d = _conjugate_gradients(part.hessian(y_part), g_part, part.relative(g_part), tolerance)
+        d = _conjugate_gradients(part, y_part, g_part, tolerance)
         y[active], g[active] = _line_search(part, y_part, g_part, d, torch.ones_like(part.scale))
     return y, g, max_iterations
 
