@@ -4,13 +4,16 @@ Each turn of each variant is a process of its own, as users run it. Our variants
 subnormals; the plain one does not.
 
   mnist_step          a training step of the 28x28 network (h=64, batch 200): the explicit gradient in bf16 and in fp32,
-                      compared with autograd inside autograd in eager fp32
+                      compared with autograd inside autograd in eager fp32; bf16 only on processors that are faster in it
   laplacian           1,000 training steps of the scalar network (batch 2000, one thread), compared with autograd in autograd
   prior               inversion of 100 images at once, compared with SciPy's `fmin_cg` for each image, to the same residual
   deblurring          ADMM with an LPN of 64x64 patches for a 128x128 image (deblurring) or a 512x512 slice (the others),
   tomography          compared with conjugate gradients without a preconditioner, to the same tolerance, and with the
   compressed_sensing  gradient by autograd, one patch at a time
   checkpoints         saving the state of a training, in percent of the time between two checkpoints
+
+First come the peaks of this machine in fp32: a matrix product, a 3x3 convolution as wide as those of the 28x28 network, and
+a sum of large vectors (bytes read and written). Shares are of the rate of the matrix product.
 
 examples:
   python tests/benchmark.py
@@ -36,9 +39,10 @@ import numpy as np
 import torch
 from reference import plain_prox
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from lpn.checkpoints import load_model, save_model
-from lpn.compute import keep_freed_memory
+from lpn.compute import keep_freed_memory, use_bf16
 from lpn.data.laplace import Laplace
 from lpn.denoisers.learned import ExactProx, PatchLPN
 from lpn.errors import run_cli
@@ -50,6 +54,7 @@ from lpn.operators.blur import BlurSettings
 from lpn.operators.compressed_sensing import CompressedSensingSettings
 from lpn.operators.tomography import TomographySettings
 from lpn.prior import invert
+from lpn.record import machine
 from lpn.solvers import Problem
 from lpn.solvers.admm import ADMM
 from lpn.training.batches import noisy_batches
@@ -58,6 +63,7 @@ from lpn.training.settings import Phase, TrainingSettings
 from lpn.training.state import Checkpoints, Identity
 from lpn.training.trainer import Batch, Trainer, train
 
+BF16 = ("explicit, bf16",) if use_bf16(torch.device("cpu")) else ()
 AUTOGRAD, ONE_BY_ONE, PLAIN = "autograd in autograd, fp32", "fmin_cg, one call an image", "plain"
 PHASE = Phase.model_validate({"loss": "l1", "steps": 10**6, "lr": 1e-3})
 ROUNDS = 3
@@ -99,6 +105,19 @@ def timed(job: Callable[[], Any], turns: int, warm_up: int = 0) -> list[float]:
     return seconds
 
 
+def peaks() -> dict[str, float]:
+    """Return the rates of this machine: of matrix products and convolutions in GFLOP/s, of memory in GB/s."""
+    matrix, vector = torch.rand(2048, 2048), torch.rand(2**26)
+    images, weight = torch.rand(25, 64, 28, 28).to(memory_format=torch.channels_last), torch.rand(64, 64, 3, 3)
+    total = torch.empty_like(vector)
+    jobs: dict[str, tuple[float, Callable[[], Tensor]]] = {
+        "matrix_product": (2 * 2048**3, lambda: matrix @ matrix),
+        "convolution": (2 * 9 * 64 * images.numel(), lambda: torch.conv2d(images, weight, padding=1)),
+        "memory": (3 * 4 * vector.numel(), lambda: torch.add(vector, vector, out=total)),
+    }
+    return {name: work / statistics.median(timed(job, 9, warm_up=2)) / 1e9 for name, (work, job) in jobs.items()}
+
+
 def new_lpn(**settings: Any) -> LPN:
     """Return an LPN of these settings, with initial weights drawn from a fixed seed."""
     torch.manual_seed(0)
@@ -119,7 +138,11 @@ def mnist_step(variant: str, folder: Path, plain: dict[str, Any]) -> dict[str, A
     trainer, losses = mnist_trainer(variant), []
     seconds = timed(lambda: losses.append(trainer.step().item()), turns=5, warm_up=2)
     difference = np.abs(np.array(losses) / np.array(plain.get("losses", losses)) - 1).max()
-    return {"seconds": seconds, "losses": losses, "largest_relative_difference_of_losses": difference}
+    with FlopCounterMode(display=False) as counter:
+        trainer.step()
+    rate = counter.get_total_flops() / statistics.median(seconds) / 1e9
+    result = {"seconds": seconds, "losses": losses, "largest_relative_difference_of_losses": difference}
+    return result | {"gflop_per_second": rate, "share_of_peak": rate / peaks()["matrix_product"]}
 
 
 def laplacian(variant: str, folder: Path, plain: dict[str, Any]) -> dict[str, Any]:
@@ -136,7 +159,7 @@ def laplacian(variant: str, folder: Path, plain: dict[str, Any]) -> dict[str, An
 
 def train_mnist(folder: Path) -> None:
     """Train the network of `prior` briefly."""
-    trainer = mnist_trainer("explicit, bf16")
+    trainer = mnist_trainer((*BF16, "explicit, fp32")[0])
     for _ in range(100):
         trainer.step()
     save_model(folder / "model.pt", trainer.model, 100, {}, 0.0)
@@ -215,7 +238,7 @@ def train_patches(folder: Path) -> None:
     corners = torch.randint(0, 512 - 63, (100, 8, 2), generator=torch.Generator().manual_seed(0)).tolist()
     batches = [torch.cat([image[..., i : i + 64, j : j + 64] for i, j in step]) for step in corners]
     noisy = noisy_batches(lambda step: batches[step], 0.1, 0)
-    trainer = Trainer(model, noisy, make_schedule([PHASE], 64 * 64), bf16=True)
+    trainer = Trainer(model, noisy, make_schedule([PHASE], 64 * 64), bf16=bool(BF16))
     for _ in batches:
         trainer.step()
     save_model(folder / "model.pt", model, 100, {}, 0.0)
@@ -280,7 +303,7 @@ class Benchmark:
 
 
 BENCHMARKS = {
-    "mnist_step": Benchmark(("explicit, bf16", "explicit, fp32", AUTOGRAD), mnist_step),
+    "mnist_step": Benchmark((*BF16, "explicit, fp32", AUTOGRAD), mnist_step),
     "laplacian": Benchmark(("explicit", AUTOGRAD), laplacian),
     "prior": Benchmark(("newton_cg", "cvx_cg", ONE_BY_ONE), prior, train_mnist),
     "checkpoints": Benchmark(("lpn_scalar", "lpn_28", "lpn_patch"), checkpoints, reference=False),
@@ -331,7 +354,9 @@ def main() -> None:
     if args.variant:
         run_variant(args.names[0], args.variant, args.folder)
         return
-    print(f"torch {torch.__version__}, {args.threads} CPU threads; medians of alternating turns")
+    print(f"{machine()}; torch {torch.__version__}, {args.threads} CPU threads; medians of alternating turns")
+    limits = peaks()
+    print("peaks: " + "  ".join(f"{name} {rate:.4g} G/s" for name, rate in limits.items()), flush=True)
     results = {}
     for name in args.names or BENCHMARKS:
         results[name] = compare(name, args.threads)
@@ -339,7 +364,8 @@ def main() -> None:
         for variant, values in results[name].items():
             print(f"  {variant:28}" + "  ".join(f"{key} {value:.4g}" for key, value in values.items()), flush=True)
     if args.output:
-        write_json(args.output, {"threads": args.threads, "torch": torch.__version__} | results)
+        about = {"machine": machine(), "threads": args.threads, "torch": torch.__version__, "peaks": limits}
+        write_json(args.output, about | results)
 
 
 if __name__ == "__main__":
