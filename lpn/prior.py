@@ -91,11 +91,11 @@ CG_ITERATIONS = 500  # a truncated step still descends; J_f may be as ill-condit
 
 
 def _conjugate_gradients(objective: _Objective, y: Tensor, g: Tensor, tolerance: float) -> Tensor:
-    """Solve J_f(y) d = -g per sample, to the forcing tolerance max(min(1/2, sqrt(relative)), tolerance / (2 relative)) ||g||.
+    """Solve J_f(y) d = -g per sample, to the forcing tolerance max(min(1/2, sqrt(r)), tolerance / (2 r)) ||g||.
 
-    The second term keeps the last step from solving far below the tolerance (Kelley, Iterative Methods for Linear and
-    Nonlinear Equations, 1995, section 6.3). Samples that have ended are left out once they are the larger part: that needs a
-    new linearisation, which costs as much as a product.
+    Here r is the relative residual. The second term keeps the last step from solving far below the tolerance (Kelley,
+    Iterative Methods for Linear and Nonlinear Equations, 1995, section 6.3). Samples that have ended are left out once they
+    are the larger part: that needs a new linearisation, which costs as much as a product.
     """
     relative = objective.relative(g)
     forcing = torch.maximum(relative.sqrt().clamp_max(0.5), tolerance / (2 * relative)) * _dot(g, g).sqrt()

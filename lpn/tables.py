@@ -135,6 +135,27 @@ def priors(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def over_seeds(table: pd.DataFrame, repetitions: Mapping[str, str]) -> pd.DataFrame:
+    """Return a table of `curves` or `priors` with one row for a model and its repetitions with other seeds.
+
+    It has their means, the largest residual, and `<column>_seed_std`, their standard deviations (divisor: seeds - 1), which
+    is NaN for a model of one seed; `seeds` is their number. Without repetitions the table stays as it is.
+
+    Args:
+        table: rows of models.
+        repetitions: the models that repeat another one, with its name.
+    """
+    if not repetitions:
+        return table
+    keys = [name for name in ("model", "perturbation", "level") if name in table]
+    rows = table.assign(model=table["model"].replace(dict(repetitions))).groupby(keys, sort=False)
+    how = {"images": "first", "inversion_residual": "max"}
+    values = [name for name in table if name not in keys]
+    means = rows.agg({name: how.get(name, "mean") for name in values})
+    spreads = rows[[name for name in values if name not in how]].std().add_suffix("_seed_std")
+    return means.join(spreads).assign(seeds=rows.size()).reset_index()
+
+
 def _ours(value: Value, table: pd.DataFrame) -> float:
     """Return our value of a published one; NaN if the table, of curves or priors, does not cover it.
 

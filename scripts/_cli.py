@@ -49,8 +49,8 @@ class Parser(argparse.ArgumentParser):
             if name in getattr(self, "outputs", []):
                 for other, value in files:
                     if other != name and os.path.realpath(value) == os.path.realpath(file):
-                        other = f"--{other}" if f"--{other}" in self._option_string_actions else "an argument"
-                        raise UserError(f"--{name} and {other} name the same file, {value}. It would be overwritten.")
+                        words = f"--{other}" if f"--{other}" in self._option_string_actions else "an argument"
+                        raise UserError(f"--{name} and {words} name the same file, {value}. It would be overwritten.")
                 check_place(Path(file))
         return namespace, others
 

@@ -63,16 +63,24 @@ class Curves(Table):
 
     shown: PositiveFloat = Field(description="errors are those on |x| up to this")
     at: float = Field(default=3.4, description="where to give the regulariser")
+    repetitions: dict[str, str] = Field(
+        default={}, description="models that repeat another one with another seed, e.g. {net_seed2: net}"
+    )
 
     def make(self, files: list[Path]) -> pd.DataFrame:
-        return tables.curves(tables.read_tables(files, tables.CURVES), self.shown, self.at)
+        rows = tables.curves(tables.read_tables(files, tables.CURVES), self.shown, self.at)
+        return tables.over_seeds(rows, self.repetitions)
 
 
 class Priors(Table):
     """A row for each model, perturbation and level: the learned prior. The files are those of scripts/prior.py."""
 
+    repetitions: dict[str, str] = Field(
+        default={}, description="models that repeat another one with another seed, e.g. {net_seed2: net}"
+    )
+
     def make(self, files: list[Path]) -> pd.DataFrame:
-        return tables.priors(tables.read_tables(files, tables.PRIORS))
+        return tables.over_seeds(tables.priors(tables.read_tables(files, tables.PRIORS)), self.repetitions)
 
 
 class PublishedValues(Table):

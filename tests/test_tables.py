@@ -107,6 +107,31 @@ def test_priors() -> None:
     assert set(table.images) == {2}
 
 
+def test_seeds_are_summarised_in_one_row() -> None:
+    table = tables.curves(pd.concat([curve("net"), curve("other"), curve("net_seed2", slope=2.0)]), shown=3.5, at=3)
+    assert tables.over_seeds(table, {}) is table
+    rows = tables.over_seeds(table, {"net_seed2": "net"}).set_index("model")
+    assert rows["seeds"].to_dict() == {"net": 2, "other": 1}
+    assert rows.loc["net", "regulariser_at_3"] == pytest.approx(4.5)
+    assert rows.loc["net", "regulariser_at_3_seed_std"] == pytest.approx(np.std([3, 6], ddof=1))
+    assert np.isnan(rows.loc["other", "regulariser_at_3_seed_std"])
+    assert rows.loc["net", "inversion_residual"] == table["inversion_residual"].max()
+
+
+def test_seeds_of_priors_are_summarised_at_each_level() -> None:
+    other = prior("net_seed2").assign(regulariser=lambda rows: 2 * rows["regulariser"])
+    table = tables.priors(pd.concat([prior(), other]))
+    rows = tables.over_seeds(table, {"net_seed2": "net"})
+    assert rows[["model", "perturbation", "level"]].to_numpy().tolist() == [
+        ["net", "gaussian", 0.5],
+        ["net", "gaussian", 0.0],
+    ]
+    assert rows["images"].tolist() == [2, 2]
+    means = table["regulariser_mean"].to_numpy().reshape(2, 2)
+    assert rows["regulariser_mean"].tolist() == pytest.approx(means.mean(0))
+    assert rows["regulariser_mean_seed_std"].tolist() == pytest.approx(means.std(0, ddof=1))
+
+
 def test_published_values_stand_next_to_ours() -> None:
     def point(quantity: str, model: str, x: float) -> dict[str, Any]:
         return {"quantity": quantity, "model": model, "x": x, "published": 1.5, "describes": "what"}

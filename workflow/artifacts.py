@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from configuration import CACHE, ROOT, read_yaml, replace_text
+from configuration import CACHE, ROOT, read_yaml, repetitions, replace_text
 from plan import Plan, curve_models
 
 PUBLISHED = os.path.relpath(ROOT / "config/published.yaml")
@@ -186,10 +186,11 @@ class Artifacts:
         tables = {}
         for name, curves in self.config["curves"].items():
             files = self.layout.curves(name, curve_models(curves))
-            tables[name] = Artifact("curves", name, "curves", files, {"shown": curves["shown"]})
+            settings = {"shown": curves["shown"], "repetitions": repetitions(curves)}
+            tables[name] = Artifact("curves", name, "curves", files, settings)
         for name, priors in self.config["priors"].items():
             if files := self.prior_files(name, [priors["model"], *priors["others"]]):
-                tables[name] = Artifact("priors", name, "priors", files, {})
+                tables[name] = Artifact("priors", name, "priors", files, {"repetitions": repetitions(priors)})
         return tables
 
     def _result_tables(self) -> dict[str, Artifact]:

@@ -8,6 +8,7 @@ process of its own, and keeps the result until a file changes.
 import difflib
 import fnmatch
 import hashlib
+import itertools
 import json
 import os
 import subprocess
@@ -173,8 +174,46 @@ def _has(settings: Any, path: str) -> bool:
     return isinstance(settings, Mapping) and name in settings and (not rest or _has(settings[name], rest))
 
 
+def repetition(model: str, seed: int) -> str:
+    """Return the name of a model that repeats another one with another seed."""
+    return f"{model}_seed{seed}"
+
+
+def repetitions(evaluation: Mapping[str, Any]) -> dict[str, str]:
+    """Return the repetitions of the headline models of curves or priors, with what each repeats."""
+    headline = [evaluation["model"]] if "model" in evaluation else itertools.chain(*evaluation["figures"].values())
+    return {repetition(model, seed): model for model in headline for seed in evaluation.get("seeds", [])}
+
+
+def _repeat(models: dict[str, Any], model: str, seed: int, key: str) -> None:
+    """Add the repetition of a model to the models, and those of the models that it starts from."""
+    settings = models[known(model, models, key)]
+    if not isinstance(settings, Mapping) or settings.get("seed", seed) == seed:
+        raise ConfigurationError(f"key '{key}' lists {seed}, but '{model}' is trained with that seed, or with none.")
+    name, start = repetition(model, seed), settings.get("init")
+    if start:
+        _repeat(models, start, seed, key)
+    own = {"seed": seed} | ({"init": repetition(start, seed)} if start else {})
+    if models.setdefault(name, {**settings, **own}) != {**settings, **own}:
+        raise ConfigurationError(f"key 'models.{name}' has the name of a repetition that '{key}' makes. Rename it.")
+
+
+def _with_repetitions(models: Mapping[str, Any], evaluations: Mapping[str, Any], section: str) -> tuple[Any, Any]:
+    """Return the models with the repetitions that curves or priors ask for, and these with them as further models."""
+    models, found = dict(models), {}
+    for name, evaluation in evaluations.items():
+        found[name] = evaluation
+        if isinstance(evaluation, Mapping) and isinstance(evaluation.get("seeds"), list):
+            new = repetitions(evaluation)
+            for model in dict.fromkeys(new.values()):
+                for seed in evaluation["seeds"]:
+                    _repeat(models, model, seed, f"{section}.{name}.seeds")
+            found[name] = {**evaluation, "others": [*evaluation.get("others", []), *new]}
+    return models, found
+
+
 def expand(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration with everything inherited, and with `make` as a list of names.
+    """Return a configuration with everything inherited, with repetitions, and with `make` as a list of names.
 
     Raises ConfigurationError for names that do not exist or are not unique, and if `make` is missing or names nothing.
     """
@@ -183,6 +222,8 @@ def expand(config: Mapping[str, Any]) -> dict[str, Any]:
         name: _methods(experiment, f"experiments.{name}", expanded["methods"])
         for name, experiment in expanded["experiments"].items()
     }
+    for section in ("curves", "priors"):
+        expanded["models"], expanded[section] = _with_repetitions(expanded["models"], expanded[section], section)
     homes = {name: section for section in reversed(MADE) for name in expanded[section]}
     doubles = [name for name in homes if sum(name in expanded[section] for section in MADE) > 1]
     if doubles:

@@ -95,6 +95,9 @@ class Curves(Settings):
         description="the models of each figure, one column a model"
     )
     others: list[str] = Field(default=[], description="further models that the table compares with them")
+    seeds: list[NonNegativeInt] = Field(
+        default=[], description="further seeds of the models of figures; the table has means and spreads"
+    )
     titles: dict[str, str] = Field(default={}, description="title of a model in figures")
 
     @property
@@ -142,6 +145,9 @@ class Priors(Settings):
 
     model: str = Field(description="the model whose prior is drawn")
     others: list[str] = Field(default=[], description="further models that the table compares with it")
+    seeds: list[NonNegativeInt] = Field(
+        default=[], description="further seeds of the model; the table has means and spreads"
+    )
     images: PositiveInt = Field(description="number of test images")
     seed: NonNegativeInt = Field(description="seed of the Gaussian perturbation and of the noise of repeated steps")
     inversion: Inversion = Field(default=Inversion(), description="how f(y) = x is solved")

@@ -140,6 +140,20 @@ def test_tables_need_files(refused: Callable[..., str], tmp_path: Path) -> None:
     assert "is no certificate of a named model" in refused(*arguments, tmp_path / "certificate.json")
 
 
+def test_the_table_of_priors_has_a_row_for_all_seeds(run: Callable[..., None], tmp_path: Path) -> None:
+    files = [tmp_path / f"{model}.csv" for model in ("net", "net_seed2")]
+    for number, path in enumerate(files, 1):
+        rows = {"level": [0.0, 0.0, 0.5, 0.5], "image": [0, 1, 0, 1], "regulariser": [0.0, 1.0, 2.0 * number, 3.0]}
+        columns = {"model": path.stem, "perturbation": "gaussian", "residual": 1e-7}
+        pd.DataFrame(rows | columns).to_csv(path, index=False)
+    settings = {"label": "test", "repetitions": {"net_seed2": "net"}}
+    run("make_table", "priors", *files, "--spec", settings, "--output", tmp_path / "priors.csv")
+    table = pd.read_csv(tmp_path / "priors.csv")
+    assert table[["model", "seeds"]].to_numpy().tolist() == [["net", 2]] * 2
+    assert table["regulariser_mean"].tolist() == pytest.approx([0.5, 3.0])
+    assert table["regulariser_mean_seed_std"].tolist() == pytest.approx([0.0, 0.5**0.5], abs=1e-6)
+
+
 def test_no_table_overwrites_what_it_is_made_from(refused: Callable[..., str], results: list[Path]) -> None:
     before = results[0].read_bytes()
     arguments = ["--spec", spec("Deblurring", {"lpn": "LPN", "tv": "TV"}), "--output", results[0]]

@@ -13,7 +13,18 @@ from typing import Any
 import check
 import configuration
 import pytest
-from configuration import SECTIONS, ConfigurationError, collect, expand, inherit, known, lay, read_yaml, resolve
+from configuration import (
+    SECTIONS,
+    ConfigurationError,
+    collect,
+    expand,
+    inherit,
+    known,
+    lay,
+    read_yaml,
+    repetitions,
+    resolve,
+)
 from pydantic import ValidationError
 
 from lpn.published import Experiment, Published
@@ -241,6 +252,41 @@ def test_make_lists_names_and_patterns(make: list[str] | str, made: list[str]) -
     assert expanded(make=make)["make"] == made
 
 
+# repetitions
+
+
+def test_headline_models_are_repeated_with_further_seeds() -> None:
+    """A model that starts from another one is repeated from that one's repetition."""
+    changes = {"laplacian": {"figures": {"compact": ["laplacian_pm"]}, "seeds": [2, 3], "others": ["laplacian_l2"]}}
+    config = expanded(curves=changes, priors={"mnist": {"model": "mnist", "seeds": [7]}})
+    models, own = config["models"], TINY["models"]
+    assert models["laplacian_pm_seed2"] == own["laplacian_pm"] | {"seed": 2, "init": "laplacian_l2_seed2"}
+    assert models["laplacian_l2_seed3"] == own["laplacian_l2"] | {"seed": 3}
+    assert models["mnist_seed7"] == own["mnist"] | {"seed": 7}
+    assert config["curves"]["laplacian"]["others"] == ["laplacian_l2", "laplacian_pm_seed2", "laplacian_pm_seed3"]
+    assert config["priors"]["mnist"]["others"] == ["mnist_seed7"]
+    assert repetitions(config["priors"]["mnist"]) == {"mnist_seed7": "mnist"}
+
+
+@pytest.mark.parametrize(
+    ("seeds", "models", "message"),
+    [
+        ([0], {}, "key 'priors.mnist.seeds' lists 0, but 'mnist' is trained with that seed, or with none"),
+        ([7], {"mnist": {"source": "m.pt", "seed": 7}}, "is trained with that seed, or with none"),
+        ([7], {"mnist_seed7": {"source": "m.pt"}}, "key 'models.mnist_seed7' has the name of a repetition"),
+    ],
+)
+def test_seeds_that_repeat_nothing_are_refused(seeds: list[int], models: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        expanded(priors={"mnist": {"model": "mnist", "seeds": seeds}}, models=models)
+
+
+def test_repeated_models_are_trained_and_evaluated_for_the_table(checker: Checker) -> None:
+    config = checker.tiny({"priors": {"mnist": {"seeds": [7]}}})["config"]
+    assert config["models"]["mnist_seed7"]["seed"] == 7
+    assert config["priors"]["mnist"]["others"] == ["mnist_seed7"]
+
+
 # complete configurations
 
 
@@ -271,7 +317,9 @@ def test_the_paper_makes_all_that_its_files_define(shipped: Callable[[str], dict
     config = shipped("paper")["config"]
     for section in ("curves", "priors", "experiments"):
         assert set(config[section]) == set(defined[section])
-    assert set(config["models"]) == set(defined["models"])
+    repeated = {new for section in ("curves", "priors") for own in config[section].values() for new in repetitions(own)}
+    assert {name for name in config["models"] if "_seed" not in name} == set(defined["models"])
+    assert repeated <= set(config["models"])
 
 
 def test_the_subset_reduces_every_network_but_the_laplacians(shipped: Callable[[str], dict[str, Any]]) -> None:
