@@ -1,7 +1,7 @@
 """Choose a method's parameters: the point of a grid with the highest mean PSNR over validation images.
 
 example:
-  python scripts/choose.py tuning/tv/0.json tuning/tv/1.json --output tv.json
+  python scripts/choose.py tuning/tv/0.1.json tuning/tv/0.2.json --output tv.json
 """
 
 from pathlib import Path

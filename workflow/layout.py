@@ -98,9 +98,9 @@ class Layout:
         """Return the parameters that a method's grid search chose."""
         return self.experiment(name) / "tuning" / f"{method}.json"
 
-    def scores(self, name: str, method: str, part: int) -> Path:
-        """Return the scores of one job of a grid search."""
-        return self.experiment(name) / "tuning" / method / f"{part}.json"
+    def scores(self, name: str, method: str, values: str) -> Path:
+        """Return the scores of one job of a grid search, named by its values of the first key."""
+        return self.experiment(name) / "tuning" / method / f"{values}.json"
 
     def figure(self, name: str) -> list[Path]:
         """Return the files of a figure."""

@@ -1,5 +1,6 @@
 """Which jobs a run has, from which files and with which settings. The rules ask for all of it here."""
 
+import itertools
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -197,16 +198,20 @@ class Plan:
         names = {"experiment": experiment, "method_name": method}
         return self.method_settings(experiment, method) | names | {"first": first}
 
-    def tuning_settings(self, experiment: str, method: str, part: int) -> dict[str, Any]:
-        """Return the settings of one job of a grid search: the points of some values of its first key."""
-        count = self.experiments[experiment]["tuning"]["values_per_job"]
-        rows = self.facts["rows"][experiment][method][part * count : (part + 1) * count]
-        return self.method_settings(experiment, method) | {"points": [point for row in rows for point in row]}
+    def grid_parts(self, experiment: str, method: str) -> dict[str, list[dict[str, Any]]]:
+        """Return the points of each job of a grid search, by its values of the first key: a new value moves no other one."""
+        rows, count = self.facts["rows"][experiment][method], self.experiments[experiment]["tuning"]["values_per_job"]
+        parts = [rows[first : first + count] for first in range(0, len(rows), count)]
+        names = ["_".join(str(next(iter(row[0].values()))) for row in part) for part in parts]
+        return {name: list(itertools.chain(*part)) for name, part in zip(names, parts, strict=True)}
+
+    def tuning_settings(self, experiment: str, method: str, values: str) -> dict[str, Any]:
+        """Return the settings of one job of a grid search."""
+        return self.method_settings(experiment, method) | {"points": self.grid_parts(experiment, method)[values]}
 
     def score_files(self, experiment: str, method: str) -> list[Path]:
         """Return the scores of all jobs of a grid search."""
-        rows, count = self.facts["rows"][experiment][method], self.experiments[experiment]["tuning"]["values_per_job"]
-        return [self.layout.scores(experiment, method, part) for part in range(-(-len(rows) // count))]
+        return [self.layout.scores(experiment, method, values) for values in self.grid_parts(experiment, method)]
 
     def chosen_parameters(self, experiment: str, method: str) -> list[Path]:
         """Return the result of a method's grid search, if it has one."""

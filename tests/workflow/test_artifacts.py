@@ -160,7 +160,7 @@ def test_tables_of_a_run_hold_what_it_has(checker: Checker) -> None:
 def test_results_are_the_files_of_all_jobs(artifacts: Artifacts) -> None:
     results = {str(path.relative_to(OUT)) for path in artifacts.results}
     assert {"models/mnist/made_with.json", "priors/mnist/mnist/gaussian.npz", "tables/mnist.tex"} < results
-    assert {"experiments/deblur/tuning/tv/1.json", "experiments/deblur/measurements/validation_0.npz"} < results
+    assert {"experiments/deblur/tuning/tv/0.1.json", "experiments/deblur/measurements/validation_0.npz"} < results
     assert len(results) == 105
 
 

@@ -36,6 +36,6 @@ def test_paths() -> None:
     assert LAYOUT.measurements("e", "test", 1) == OUT / "experiments/e/measurements/test_1.npz"
     assert LAYOUT.result("e", "tv", 1, "_iterations.csv") == OUT / "experiments/e/tv/1_iterations.csv"
     assert LAYOUT.chosen("e", "tv") == OUT / "experiments/e/tuning/tv.json"
-    assert LAYOUT.scores("e", "tv", 2) == OUT / "experiments/e/tuning/tv/2.json"
+    assert LAYOUT.scores("e", "tv", "0.1") == OUT / "experiments/e/tuning/tv/0.1.json"
     assert LAYOUT.figure("f") == [OUT / f"figures/f.{suffix}" for suffix in ("pdf", "png", "html")]
     assert LAYOUT.table("t") == OUT / "tables/t.csv"

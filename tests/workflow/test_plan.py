@@ -171,10 +171,10 @@ def test_grid_searches_use_all_their_images_together(checker: Checker) -> None:
 def test_grid_searches_have_a_job_for_each_value_of_the_first_key(checker: Checker) -> None:
     tune = {"prox.weight": [0.1, 0.2], "scale": [1, 2, 3]}
     plan = changed(checker, {"methods": {"tv": {"tune": tune}}})
-    for part, weight in enumerate((0.1, 0.2)):
+    for weight in (0.1, 0.2):
         points = [{"prox.weight": weight, "scale": scale} for scale in (1, 2, 3)]
-        assert plan.tuning_settings("deblur", "tv", part)["points"] == points
-    assert plan.score_files("deblur", "tv") == [OUT / f"experiments/deblur/tuning/tv/{part}.json" for part in range(2)]
+        assert plan.tuning_settings("deblur", "tv", f"{weight}")["points"] == points
+    assert plan.score_files("deblur", "tv") == [OUT / f"experiments/deblur/tuning/tv/{w}.json" for w in ("0.1", "0.2")]
     assert plan.chosen_parameters("deblur", "tv") == [OUT / "experiments/deblur/tuning/tv.json"]
     assert plan.chosen_parameters("deblur", "lpn") == plan.score_files("deblur", "lpn") == []
 
@@ -183,10 +183,23 @@ def test_a_job_of_a_grid_search_tries_several_values_if_it_is_told_to(checker: C
     tune = {"prox.weight": [0.1, 0.2, 0.3], "scale": [1, 2]}
     changes = {"methods": {"tv": {"tune": tune}}, "experiments": {"deblur": {"tuning": {"values_per_job": 2}}}}
     plan = changed(checker, changes)
-    parts = [plan.tuning_settings("deblur", "tv", part)["points"] for part in range(2)]
-    assert parts[0] == [{"prox.weight": weight, "scale": scale} for weight in (0.1, 0.2) for scale in (1, 2)]
-    assert parts[1] == [{"prox.weight": 0.3, "scale": scale} for scale in (1, 2)]
-    assert len(plan.score_files("deblur", "tv")) == 2
+    assert plan.grid_parts("deblur", "tv") == {
+        "0.1_0.2": [{"prox.weight": weight, "scale": scale} for weight in (0.1, 0.2) for scale in (1, 2)],
+        "0.3": [{"prox.weight": 0.3, "scale": scale} for scale in (1, 2)],
+    }
+
+
+def test_a_new_value_of_a_grid_leaves_the_jobs_of_the_others(checker: Checker) -> None:
+    plans = [
+        changed(checker, {"methods": {"tv": {"tune": {"prox.weight": values}}}})
+        for values in ([0.1, 2], [0.05, 0.1, 1e-5, 2])
+    ]
+    before, after = (
+        {file: plan.tuning_settings("deblur", "tv", file.stem) for file in plan.score_files("deblur", "tv")}
+        for plan in plans
+    )
+    assert before.items() <= after.items()
+    assert [file.stem for file in after] == ["0.05", "0.1", "1e-05", "2"]
 
 
 def test_methods(plan: Plan) -> None:
@@ -275,7 +288,7 @@ def settings_of(plan: Plan) -> dict[str, tuple[str, list[Any]]]:
         ),
         "tune": (
             "TuneSpec",
-            [plan.tuning_settings(*key, part) for key in experiments for part in range(len(plan.score_files(*key)))],
+            [plan.tuning_settings(*key, values) for key in experiments for values in plan.grid_parts(*key)],
         ),
         "reconstruct": ("ReconstructSpec", [plan.reconstruction_settings(*key, 0) for key in experiments]),
     }

@@ -46,7 +46,7 @@ TABLE = {name: f"Making the table {name}" for name in ("certificates", "laplacia
 MEASURE = {
     f"Measuring {part} of deblur, part {i}" for part, i in (("test images", 0), ("test images", 1), ("validation images", 0))
 }
-TUNE = {*(f"Tuning tv for deblur, row {i} of the grid" for i in range(2)), "Choosing the parameters of tv for deblur"}
+TUNE = {*(f"Tuning tv for deblur, values {value}" for value in (0.05, 0.1)), "Choosing the parameters of tv for deblur"}
 
 
 def reconstruct(*methods: str) -> set[str]:
@@ -187,8 +187,8 @@ EDITS = {
     "title of a method": (setting("methods", "lpn", "title", value="Ours"), SHOWN),
     "title of an experiment": (setting("experiments", "deblur", "title", value="Faces"), SHOWN),
     "grid search": (
-        setting("methods", "tv", "tune", "prox.weight", value=[0.05, 0.2]),
-        {"Tuning tv for deblur, row 1 of the grid", "Choosing the parameters of tv for deblur"} | reconstruct("tv") | SHOWN,
+        setting("methods", "tv", "tune", "prox.weight", value=[0.03, 0.05, 0.1]),
+        {"Tuning tv for deblur, values 0.03", "Choosing the parameters of tv for deblur"} | reconstruct("tv") | SHOWN,
     ),
     "noise of the measurements": (
         setting("experiments", "deblur", "noise", value=0.03),

@@ -54,3 +54,4 @@ wildcard_constraints:
     table="|".join(map(re.escape, ARTIFACTS.tables)) or "none",
     split="validation|test",
     part=r"\d+",
+    grid=r"[-+.e_\d]+",

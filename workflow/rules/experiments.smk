@@ -32,11 +32,11 @@ rule tune:
         unpack(lambda wildcards: PLAN.method_files(wildcards.experiment, wildcards.method)),
         measurement=OUT / "experiments/{experiment}/measurements/validation_0.npz",
     output:
-        OUT / "experiments/{experiment}/tuning/{method}/{part}.json",
+        OUT / "experiments/{experiment}/tuning/{method}/{grid}.json",
     log:
-        LOGS / "tune/{experiment}_{method}_{part}.log",
+        LOGS / "tune/{experiment}_{method}_{grid}.log",
     benchmark:
-        LOGS / "benchmarks/tune_{experiment}_{method}_{part}.tsv"
+        LOGS / "benchmarks/tune_{experiment}_{method}_{grid}.tsv"
     conda:
         "../../environment.yml"
     threads: 1
@@ -46,7 +46,7 @@ rule tune:
         runtime=per_attempt(120),
     params:
         spec=lambda wildcards: canonical(
-            PLAN.tuning_settings(wildcards.experiment, wildcards.method, int(wildcards.part))
+            PLAN.tuning_settings(wildcards.experiment, wildcards.method, wildcards.grid)
         ),
         model=lambda wildcards, input: option("model", [input.model] if "model" in input.keys() else []),
         code=lambda wildcards: PLAN.code(
@@ -55,7 +55,7 @@ rule tune:
             PLAN.method_model(wildcards.experiment, wildcards.method),
         ),
     message:
-        "Tuning {wildcards.method} for {wildcards.experiment}, part {wildcards.part} of the grid"
+        "Tuning {wildcards.method} for {wildcards.experiment}, values {wildcards.grid}"
     shell:
         f"{LAUNCH}tune.py "
         "--spec {params.spec:q} "
