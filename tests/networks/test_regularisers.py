@@ -10,6 +10,7 @@ import torch
 from conftest import BUNDLED, golden_files
 from torch import Tensor
 
+from lpn.metrics import psnr
 from lpn.networks import Regulariser, build_network
 from lpn.networks.acr import ACR
 from lpn.networks.uar import UAR, PrimalDual
@@ -129,7 +130,11 @@ needs_acr = pytest.mark.skipif(not golden_files("acr_trained"), reason="LPN_GOLD
 
 @pytest.fixture
 def trained() -> tuple[ACR, dict[str, Tensor]]:
-    """The ACR that others trained and published, and what it computes."""
+    """The ACR that others trained and published, and what it computes.
+
+    Its gradient jumps where the input of a leaky ReLU changes its sign. There float32, which the reference was computed in,
+    takes one side or the other, by the order in which a machine adds.
+    """
     golden = read(golden_files("acr_trained")[0])
     network = build({"name": "acr"})
     network.load_state_dict({name: array for name, array in golden.items() if name.startswith(("icnn", "sfb", "l2_net"))})
@@ -140,13 +145,16 @@ def trained() -> tuple[ACR, dict[str, Tensor]]:
 @needs_acr
 @pytest.mark.parametrize("image", ["clean", "noisy"])
 def test_acr_is_the_published_one(trained: tuple[ACR, dict[str, Tensor]], image: str) -> None:
-    network, golden = trained
+    network, golden = trained[0].double(), {name: array.double() for name, array in trained[1].items()}
     x = golden[f"{image}/x"]
     for name, part in {"icnn": network.icnn, "sfb": network.sfb, "l2": network.l2_net}.items():
         assert close(part(x), golden[f"{image}/{name}"][:, 0])
     value, gradient = network.value_and_gradient(x)
     assert close(value[0], golden[f"{image}/total"])
-    assert close(gradient[..., ::2, ::2], golden[f"{image}/grad_total_sub2"])
+    ours, theirs = gradient[..., ::2, ::2], golden[f"{image}/grad_total_sub2"]
+    same = (ours - theirs).abs() <= 1e-5 * theirs.abs().max()
+    assert same.double().mean() > 0.99
+    assert close(ours[same], theirs[same], 2e-6)
     (penalised,) = torch.autograd.grad(network.penalised(x.requires_grad_(True)).sum(), x)
     assert close(penalised.norm(), golden[f"{image}/grad_icnn_norm"])
 
@@ -154,10 +162,17 @@ def test_acr_is_the_published_one(trained: tuple[ACR, dict[str, Tensor]], image:
 @needs_acr
 def test_acr_denoises_as_published(trained: tuple[ACR, dict[str, Tensor]]) -> None:
     network, golden = trained
-    noisy = x = golden["noisy/x"]
+    clean, noisy, weight = golden["clean/x"], golden["noisy/x"], golden["denoise_lambda"]
+
+    def objective(x: Tensor) -> Tensor:
+        return (x - noisy).square().sum() / 2 + weight * network.value_and_gradient(x)[0].sum()
+
+    x = noisy
     for _ in range(int(golden["denoise_steps"])):
-        x = x - golden["denoise_step"] * (x - noisy + golden["denoise_lambda"] * network.value_and_gradient(x)[1])
-    assert close(x, golden["denoised"], 1e-4)
+        x = x - golden["denoise_step"] * (x - noisy + weight * network.value_and_gradient(x)[1])
+    start, ours, theirs = (objective(image) for image in (noisy, x, golden["denoised"]))
+    assert (ours - theirs).abs() <= 1e-3 * (start - theirs)
+    assert psnr(x.numpy(), clean.numpy())[0] == pytest.approx(float(golden["psnr_denoised"]), abs=0.01)
 
 
 def test_the_initial_weights_of_acr() -> None:
