@@ -45,9 +45,7 @@ rule tune:
         mem_mb=per_attempt(8000),
         runtime=per_attempt(120),
     params:
-        spec=lambda wildcards: canonical(
-            PLAN.tuning_settings(wildcards.experiment, wildcards.method, wildcards.grid)
-        ),
+        spec=lambda wildcards: canonical(PLAN.tuning_settings(wildcards.experiment, wildcards.method, wildcards.grid)),
         model=lambda wildcards, input: option("model", [input.model] if "model" in input.keys() else []),
         code=lambda wildcards: PLAN.code(
             "tune",
