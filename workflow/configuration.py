@@ -181,7 +181,7 @@ def repetition(model: str, seed: int) -> str:
 
 def repetitions(evaluation: Mapping[str, Any]) -> dict[str, str]:
     """Return the repetitions of the headline models of curves or priors, with what each repeats."""
-    headline = [evaluation["model"]] if "model" in evaluation else itertools.chain(*evaluation["figures"].values())
+    headline = [evaluation["model"]] if "model" in evaluation else itertools.chain(*evaluation.get("figures", {}).values())
     return {repetition(model, seed): model for model in headline for seed in evaluation.get("seeds", [])}
 
 
@@ -189,7 +189,9 @@ def _repeat(models: dict[str, Any], model: str, seed: int, key: str) -> None:
     """Add the repetition of a model to the models, and those of the models that it starts from."""
     settings = models[known(model, models, key)]
     if not isinstance(settings, Mapping) or settings.get("seed", seed) == seed:
-        raise ConfigurationError(f"key '{key}' lists {seed}, but '{model}' is trained with that seed, or with none.")
+        raise ConfigurationError(
+            f"key '{key}' lists {seed}, but '{model}' is trained with that seed, or with none. Give other seeds, or []."
+        )
     name, start = repetition(model, seed), settings.get("init")
     if start:
         _repeat(models, start, seed, key)
