@@ -85,8 +85,9 @@ def main() -> None:
     shard, device = join_processes(setup_compute(args.threads, args.device))
     with as_user_errors("the settings: "):
         trainer = make_trainer(spec, args.data, args.init, device, shard, args.pairs)
-    if spec.precision == "bf16" and not trainer.bf16:
-        print("this processor is not faster in bfloat16: 'precision: bf16' is computed in fp32", flush=True)
+    if spec.precision != trainer.precision:
+        asked = spec.precision
+        print(f"this processor is not faster in {asked}: 'precision: {asked}' is computed in fp32", flush=True)
     folder = args.checkpoints or args.output.parent / "checkpoints"
     checkpoints = Checkpoints(folder, Identity(spec, checksums(spec, args.data, args.init, args.pairs)))
     try:

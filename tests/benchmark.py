@@ -130,7 +130,7 @@ def mnist_trainer(variant: str) -> Trainer:
     images = torch.rand(200, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     kind = PlainTrainer if variant == AUTOGRAD else Trainer
     batches = noisy_batches(lambda step: images, 0.1, 0)
-    return kind(model, batches, make_schedule([PHASE], 784), bf16=variant.endswith("bf16"))
+    return kind(model, batches, make_schedule([PHASE], 784), precision="bf16" if variant.endswith("bf16") else "fp32")
 
 
 def mnist_step(variant: str, folder: Path, plain: dict[str, Any]) -> dict[str, Any]:
@@ -238,7 +238,7 @@ def train_patches(folder: Path) -> None:
     corners = torch.randint(0, 512 - 63, (100, 8, 2), generator=torch.Generator().manual_seed(0)).tolist()
     batches = [torch.cat([image[..., i : i + 64, j : j + 64] for i, j in step]) for step in corners]
     noisy = noisy_batches(lambda step: batches[step], 0.1, 0)
-    trainer = Trainer(model, noisy, make_schedule([PHASE], 64 * 64), bf16=bool(BF16))
+    trainer = Trainer(model, noisy, make_schedule([PHASE], 64 * 64), precision="bf16" if BF16 else "fp32")
     for _ in batches:
         trainer.step()
     save_model(folder / "model.pt", model, 100, {}, 0.0)

@@ -13,7 +13,7 @@ import torch
 from pydantic import Field, model_validator
 
 from lpn.checkpoints import load_state, read_checkpoint, save_model
-from lpn.compute import describe_device, use_bf16
+from lpn.compute import describe_device, use_precision
 from lpn.data import DataSet
 from lpn.files import checksum, read_array, write_json, write_text
 from lpn.images import load_images
@@ -91,8 +91,9 @@ def make_trainer(
         make_schedule(spec.phases, math.prod(spec.sample_shape)),
         betas=spec.betas,
         weight_decay=spec.weight_decay,
-        bf16=spec.precision == "bf16" and use_bf16(device),
+        precision=use_precision(spec.precision, device),
         compile=spec.compile,
+        capture=spec.network.compiles and not spec.compile,
         first_step=read_checkpoint(init)["iteration"] if init else 0,
         shard=shard,
     )
@@ -142,7 +143,7 @@ def write_results(trainer: Trainer, output: Path, log: Path) -> None:
     writer.writeheader()
     writer.writerows(trainer.records)
     write_text(log, buffer.getvalue())
-    made_with = {"precision": "bf16" if trainer.bf16 else "fp32", **describe_device(trainer.device)}
+    made_with = {"precision": trainer.precision, **describe_device(trainer.device)}
     write_json(output.with_name("made_with.json"), made_with)
     iteration = trainer.first_step + trainer.step_count
-    save_model(output, trainer.model, iteration, trainer.optimizer.state_dict(), trainer.records[-1]["loss"])
+    save_model(output, trainer.model, iteration, trainer.optimizer_state(), trainer.records[-1]["loss"])

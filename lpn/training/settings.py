@@ -62,8 +62,10 @@ class TrainingSettings(Settings):
     weight_decay: NonNegativeFloat = Field(
         default=0.0, description="factor of half the squared norm of the weights (ACR: of its two last terms only)"
     )
-    precision: Literal["fp32", "bf16"] = Field(
-        default="fp32", description="arithmetic of the network; bf16 is used only by processors that are faster in it"
+    precision: Literal["fp32", "tf32", "bf16"] = Field(
+        default="fp32",
+        description="arithmetic of the network: tf32 and bf16 only on processors that are faster in them; in tf32, "
+        "PyTorch's default on GPUs since Ampere, convolutions round their inputs to 10 bits",
     )
     compile: bool = Field(default=False, description="whether to use torch.compile, which needs a C++ compiler")
 

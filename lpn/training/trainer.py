@@ -5,8 +5,9 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from lpn.errors import UserError, on_stop_signals
 from lpn.losses import Pair
 from lpn.networks import Network, Regulariser
 from lpn.training.batches import prefetch
+from lpn.training.captured import CapturedStep, pinned
 from lpn.training.schedule import Stage, stage_at
 from lpn.training.shard import WHOLE, Shard
 
@@ -54,8 +56,10 @@ class Trainer:
         stages: the schedule, from `make_schedule`.
         betas: decay rates of Adam's moments.
         weight_decay: weight of  1/2 ||weights||^2  in the loss, of `Network.decayed_weights`.
-        bf16: compute f in bfloat16 autocast; weights, losses and optimiser stay in float32.
+        precision: "bf16" computes f in bfloat16 autocast; weights, losses and optimiser stay in float32. The others change
+            nothing here, see `lpn.compute.use_precision`.
         compile: pass the network through `torch.compile`.
+        capture: record the steps as a CUDA graph, if one process trains on a GPU.
         first_step: steps that the model took before this training; random streams go on from there.
         shard: this process's shard of every batch. The processes hold the same weights and take the same steps; any number
             of processes goes on from the state of any other number.
@@ -72,20 +76,26 @@ class Trainer:
         *,
         betas: Sequence[float] = (0.9, 0.999),
         weight_decay: float = 0.0,
-        bf16: bool = False,
+        precision: Literal["fp32", "tf32", "bf16"] = "fp32",
         compile: bool = False,
+        capture: bool = False,
         first_step: int = 0,
         shard: Shard = WHOLE,
     ) -> None:
         self.first_step, self.shard = first_step, shard
         self.model = model.to(memory_format=torch.channels_last)
         self.f: Callable[[Tensor], Tensor] = torch.compile(model) if compile else model
-        if shard.count > 1 and not isinstance(model, Regulariser):  # whose gradients are averaged by `_step_of_player`
+        if shard.count > 1 and not isinstance(model, Regulariser):  # whose gradients `_step_of_player` averages
             assert isinstance(self.f, torch.nn.Module)
             self.f = DistributedDataParallel(self.f, static_graph=True)  # static: f does not depend on the last bias of psi
-        self.batches, self.stages, self.bf16 = batches, stages, bf16
+        self.stages, self.precision = stages, precision
         self.device = next(model.parameters()).device
+        one_gpu = self.device.type == "cuda" and shard.count == 1
+        self.captures = capture and one_gpu and not isinstance(model, Regulariser)
+        self.batches = pinned(batches) if self.captures else batches
+        self.captured: tuple[Stage, CapturedStep] | None = None
         self.optimizer = torch.optim.Adam(_groups(model, weight_decay), betas=(betas[0], betas[1]), fused=True)
+        self._prepare_optimizer()
         self.step_count, self.waited = 0, 0.0
         self.losses: list[Tensor] = []  # since the last record
         self.records: list[dict[str, Any]] = []
@@ -105,35 +115,70 @@ class Trainer:
         `batch` is that of the step, if it is already made.
         """
         stage = stage_at(self.stages, self.step_count)
-        for group in self.optimizer.param_groups:
-            group["lr"] = stage.lr_at(self.step_count)
+        self._set_lr(stage.lr_at(self.step_count))
         batch = batch or self.batches(self.batch_number(self.step_count))
-        self.optimizer.zero_grad(set_to_none=True)
-        loss = self._pair_loss(stage, batch) if isinstance(batch, Pair) else self._loss(stage, *batch)
-        self.optimizer.step()
-        self.model.project()
+        if isinstance(batch, Pair):
+            loss = self._step_of_player(stage, batch)
+        elif self.captures:
+            loss = self._captured_step(stage)(*batch)
+        else:
+            loss = self._step_of_network(stage, *batch)
         self.step_count += 1
         return self.shard.mean(loss)
 
-    def _loss(self, stage: Stage, clean: Tensor, noisy: Tensor) -> Tensor:
-        """Return the loss of residuals, after its gradient was computed."""
+    def _captured_step(self, stage: Stage) -> CapturedStep:
+        """Return the step of a stage, each of which is recorded anew, since its loss differs."""
+        if self.captured is None or self.captured[0] is not stage:
+            self.captured = None  # frees the memory of the last one
+            self.captured = stage, CapturedStep(partial(self._step_of_network, stage))
+        return self.captured[1]
+
+    def _step_of_network(self, stage: Stage, clean: Tensor, noisy: Tensor) -> Tensor:
+        """Take a step by the loss of residuals, and return it."""
         clean, noisy = clean.to(self.device), noisy.to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             output = self.f(noisy)
         if output.shape != clean.shape:
             raise UserError(f"the network returns {tuple(output.shape)} for samples {tuple(clean.shape)}; keep the shape.")
         loss = stage.loss(output.to(clean.dtype) - clean)
         _check_scalar(loss, stage)
         loss.backward()
+        self.optimizer.step()
+        self.model.project()
         return loss.detach()
 
-    def _pair_loss(self, stage: Stage, pair: Pair) -> Tensor:
-        """Return the loss of pairs, after its gradient by the weights of the player that the step moves was computed."""
+    def _step_of_player(self, stage: Stage, pair: Pair) -> Tensor:
+        """Take a step of the player that the loss of pairs moves, and return it."""
+        self.optimizer.zero_grad(set_to_none=True)
         loss, weights = stage.loss(self.model, pair.to(self.device), self.step_count - stage.start)
         _check_scalar(loss, stage)
         loss.backward(inputs=weights)
         self.shard.average([weight.grad for weight in weights if weight.grad is not None])
+        self.optimizer.step()
+        self.model.project()
         return loss.detach()
+
+    def _prepare_optimizer(self) -> None:
+        """Let a recorded step read the learning rate, which changes from step to step, from the GPU."""
+        if self.captures:
+            self.lr = torch.zeros((), device=self.device)
+            for group in self.optimizer.param_groups:
+                group |= {"lr": self.lr, "capturable": True}
+
+    def _set_lr(self, lr: float) -> None:
+        if self.captures:
+            self.lr.fill_(lr)
+        else:
+            for group in self.optimizer.param_groups:
+                group["lr"] = lr
+
+    def optimizer_state(self) -> dict[str, Any]:
+        """Return the state of Adam, which is the same whether steps are recorded or not."""
+        state = self.optimizer.state_dict()
+        for group in state["param_groups"]:
+            group |= {"lr": float(group["lr"]), "capturable": False}
+        return state
 
     def finish_interval(self) -> dict[str, Any]:
         """Turn the losses since the last record into a new one, and return it.
@@ -168,7 +213,7 @@ class Trainer:
         return {
             "iteration": self.step_count,
             "model_state_dict": self.model.state_dict(),
-            "optimizer_state_dict": self.optimizer.state_dict(),
+            "optimizer_state_dict": self.optimizer_state(),
             "loss": self.records[-1]["loss"] if self.records else None,
             "losses": self.losses,
             "records": self.records,
@@ -178,6 +223,7 @@ class Trainer:
         """Go on from a state. Raises UserError, naming `source`, if it is another network's."""
         load_state(self.model, state["model_state_dict"], source)
         self.optimizer.load_state_dict(state["optimizer_state_dict"])
+        self._prepare_optimizer()
         self.step_count, self.records = state["iteration"], state["records"]
         self.losses = [loss.to(self.device) for loss in state["losses"]]
 
