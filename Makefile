@@ -13,7 +13,7 @@ READY = .venv/ready
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export UV_HTTP_TIMEOUT = 300
 
-.PHONY: help demo paper page browser test test-faults test-slurm slurm-packages lint format docs docs-settings bench report verify archive lock clean
+.PHONY: help demo paper paper-mnist page browser test test-faults test-slurm slurm-packages lint format docs docs-settings bench report verify archive lock clean
 
 help: ## what each target gives
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -32,6 +32,9 @@ demo: $(READY) ## the Laplacian figures at full scale, all else reduced, in resu
 
 paper: $(READY) ## the papers' settings, in results/paper/ (a GPU is advised)
 	snakemake --cores $(CORES)
+
+paper-mnist: CONFIG = config/mnist.yaml
+paper-mnist: demo ## the MNIST figures at the paper's settings, in results/mnist/ (a GPU is advised)
 
 page: $(READY) ## the page of the run that CONFIG names, finished or not, results/<run>/index.html
 	$(NAME_RUN) && python workflow/page.py $(CONFIG) --output .snakemake/lpn/page.json && \
