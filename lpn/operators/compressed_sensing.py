@@ -63,22 +63,22 @@ class CompressedSensing(LinearOperator):
     def initial(self, y: Tensor) -> Tensor:
         """Return the least-squares solution by gradient descent from 0: step .1, at most 100 steps.
 
-        A sample ends once a step changes it by less than 1e-3 of its norm. All iterates are x = A^T s, so s is iterated, with
-        the residual r = A A^T s - y: a step takes two DFTs instead of four, and its norms are inner products,
+        A sample ends once a step changes it by less than 1e-3 of its norm. All iterates are x = A^T s, so s is iterated, and
+        the residual r = A A^T s - y: a step takes two DFTs instead of four. Its norms are inner products,
         ||A^T r||^2 = <r, A A^T r> and ||x||^2 = <s, r + y>.
         """
         s, residual = torch.zeros_like(y), -y
         running = torch.ones(len(y), 1, 1, dtype=torch.bool, device=y.device)
         for _ in range(100):
             step = 0.1 * residual * running
-            change = self._measured_adjoint(step)
+            change = self._forward_of_adjoint(step)
             s, residual = s - step, residual - change
             running = _inner(step, change) >= 1e-6 * _inner(s, residual + y)
             if not running.any():
                 break
         return self.adjoint(s)
 
-    def _measured_adjoint(self, y: Tensor) -> Tensor:
+    def _forward_of_adjoint(self, y: Tensor) -> Tensor:
         """Return A A^T y."""
         rows = self._rows.to(y.device)
         full = y.new_zeros(*y.shape[:2], self._n)
