@@ -8,7 +8,7 @@ import pytest
 
 from .conftest import ROOT
 
-DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("config/*.md"))]
+DOCUMENTS = sorted(path for folder in (".", "docs", "docs/reference", "config") for path in (ROOT / folder).glob("*.md"))
 BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#([^)\s]+))?\)")
 CODE = re.compile(r"`([^`\n]+)`")
