@@ -1,6 +1,7 @@
 """Published results are what their record says, and the page that reads them has their numbers."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,8 @@ def test_published_files_are_those_of_the_record(run: Path) -> None:
         recorded = record["results"][f"results/{record['run']}/{path.relative_to(run).as_posix()}"]
         assert recorded["job"], path
         assert checksum(path) == recorded["sha256"], path
-    assert record["git"]["commit"] and not record["git"]["dirty"]
+    assert record["git"]["commit"]
+    assert not record["git"]["dirty"]
 
 
 def test_the_network_of_digits_is_what_its_record_says() -> None:
@@ -42,3 +44,44 @@ def test_the_network_of_digits_is_a_proximal_operator() -> None:
     model = lpn.load_model(RESULTS / "mnist/mnist.safetensors", device="cpu")
     points = np.random.default_rng(0).random((3, 1, 28, 28))
     assert lpn.certify(model, points).failures == ()
+
+
+def tables(page: str) -> Iterator[pd.DataFrame]:
+    """Yield the tables of a page, as text."""
+    for block in (ROOT / page).read_text(encoding="utf-8").split("\n\n"):
+        if block.startswith("| "):
+            header, _, *rows = (line.strip("| ").replace("\\|", "|").split(" | ") for line in block.splitlines())
+            yield pd.DataFrame(rows, columns=header)
+
+
+def shown(value: float, text: str) -> bool:
+    """Whether a text shows a value, rounded to the text's digits."""
+    return f"{value:.{len(text.partition('.')[2])}f}" == text.lstrip("+")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
+def test_values_beside_published_ones_are_those_of_the_runs(page: str) -> None:
+    made = pd.concat(pd.read_csv(run / "tables/published.csv") for run in RUNS).dropna(subset="ours")
+    ours = dict(zip(made.quantity, made.ours, strict=True))
+    rows = [
+        (name if name in ours else f"{table.columns[0]}, {name}", row)
+        for table in tables(page)
+        if "ours" in table
+        for name, row in zip(table.iloc[:, 0], table.to_dict("records"), strict=True)
+    ]
+    assert len(rows) >= 5
+    for name, row in rows:
+        assert shown(ours[name], row["ours"]), name
+        if "difference" in row:
+            assert shown(ours[name] - float(row["published"]), row["difference"]), name
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
+def test_image_qualities_are_those_of_the_demo(page: str) -> None:
+    made = pd.read_csv(RESULTS / "demo/tables/digits.csv").set_index(["experiment", "method"]).psnr_mean
+    (table,) = [table for table in tables(page) if "LPN" in table]
+    assert len(table) == 3
+    for row in table.to_dict("records"):
+        experiment = row.pop(table.columns[0])
+        for method, text in row.items():
+            assert shown(made[experiment, method], text), (experiment, method)
