@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -92,8 +92,7 @@ class Trainer:
         self.device = next(model.parameters()).device
         one_gpu = self.device.type == "cuda" and shard.count == 1
         self.captures = capture and one_gpu and not isinstance(model, Regulariser)
-        self.batches = pinned(batches) if self.captures else batches
-        self.captured: tuple[Stage, CapturedStep] | None = None
+        self.batches = pinned(cast("Callable[[int], tuple[Tensor, Tensor]]", batches)) if self.captures else batches
         self.optimizer = torch.optim.Adam(_groups(model, weight_decay), betas=(betas[0], betas[1]), fused=True)
         self._prepare_optimizer()
         self.step_count, self.waited = 0, 0.0
@@ -161,6 +160,7 @@ class Trainer:
 
     def _prepare_optimizer(self) -> None:
         """Let a recorded step read the learning rate, which changes from step to step, from the GPU."""
+        self.captured: tuple[Stage, CapturedStep] | None = None
         if self.captures:
             self.lr = torch.zeros((), device=self.device)
             for group in self.optimizer.param_groups:
