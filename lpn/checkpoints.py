@@ -235,7 +235,7 @@ def load_model(path: str | Path, settings: NetworkSettings | dict[str, Any] | No
 
 
 def trained_in(path: str | Path) -> str | None:
-    """Return the arithmetic of a model's training, fp32 or bf16, by `made_with.json` beside it; None if it is imported.
+    """Return the arithmetic of a model's training, fp32, tf32 or bf16, by `made_with.json` beside it; None if unknown.
 
     Raises UserError if that file is damaged.
     """
@@ -243,4 +243,4 @@ def trained_in(path: str | Path) -> str | None:
     try:
         return json.loads(made_with.read_text("utf-8"))["precision"] if made_with.exists() else None
     except (ValueError, LookupError, TypeError) as error:
-        raise UserError(f"{made_with} is damaged. Delete it; {path} then counts as imported.") from error
+        raise UserError(f"{made_with} is damaged. Delete it; the precision of {path} is then unknown.") from error

@@ -83,11 +83,11 @@ def use_bf16(device: torch.device) -> bool:
 def use_precision(precision: Literal["fp32", "tf32", "bf16"], device: torch.device) -> Literal["fp32", "tf32", "bf16"]:
     """Set up the arithmetic of a training and return it: what is asked for, or fp32 if the device is not faster in it.
 
-    TF32 is PyTorch's default for convolutions, which `setup_compute` has switched off.
+    TF32 is PyTorch's default for convolutions; it is used only where it is asked for.
     """
+    faster = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+    torch.backends.cudnn.allow_tf32 = precision == "tf32" and faster
     if precision == "tf32":
-        faster = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
-        torch.backends.cudnn.allow_tf32 = faster
         USED["precision"] = "tf32" if faster else "fp32 in place of tf32"
         return "tf32" if faster else "fp32"
     return "bf16" if precision == "bf16" and use_bf16(device) else "fp32"

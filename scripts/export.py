@@ -20,6 +20,7 @@ from _cli import as_user_errors, parser, run_job
 from lpn.checkpoints import load_model, read_checkpoint
 from lpn.denoisers import whole
 from lpn.errors import UserError
+from lpn.files import checksum
 from lpn.formats import export_onnx, is_safetensors, write_safetensors
 from lpn.networks import LPN
 
@@ -63,7 +64,10 @@ def main() -> None:
     model = load_model(args.model)
     if is_safetensors(args.output):
         known = metadata(args.name or args.model.resolve().parent.name, args.certificate, args.provenance)
-        write_safetensors(args.output, model, known | {"iteration": read_checkpoint(args.model)["iteration"]})
+        made_with = args.model.with_name("made_with.json")
+        known |= {"made_with": read_json(made_with)} if made_with.exists() else {}
+        known |= {"iteration": read_checkpoint(args.model)["iteration"], "model_sha256": checksum(args.model)}
+        write_safetensors(args.output, model, known)
     elif args.output.suffix == ".onnx":
         sides = [*model.input_shape[:1], *(args.size or model.input_shape[1:])]
         shape = tuple(side for side in sides if side is not None)

@@ -103,8 +103,8 @@ def main() -> None:
             write_results(trainer, args.output, args.log or args.output.with_name("training.csv"))
     except DivergenceError as error:
         raise UserError(
-            f"{error}. The last good checkpoint was kept. Lower the learning rate 'lr' of that phase, or train in fp32 if "
-            "'precision' is bf16."
+            f"{error}. The last good checkpoint was kept. Lower the learning rate 'lr' of that phase, or set "
+            "'precision' to fp32."
         ) from error
 
 

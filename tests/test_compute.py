@@ -12,6 +12,7 @@ from lpn.compute import (
     keep_freed_memory,
     setup_compute,
     use_bf16,
+    use_precision,
 )
 from lpn.record import USED
 
@@ -107,3 +108,17 @@ def test_bf16_is_for_processors_that_are_faster_in_it(monkeypatch: pytest.Monkey
     assert not of(avx512_bf16=True, cpu_name="Intel")
     assert not of()
     assert USED["precision"] == "fp32 in place of bf16"
+
+
+def test_tf32_is_for_gpus_and_only_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)  # PyTorch's default
+    for device, precision, used, recorded in [
+        ("cpu", "tf32", "fp32", "fp32 in place of tf32"),
+        ("cuda", "tf32", "tf32", "tf32"),
+    ]:
+        assert use_precision(precision, torch.device(device)) == used
+        assert torch.backends.cudnn.allow_tf32 == (used == "tf32")
+        assert USED["precision"] == recorded
+    assert use_precision("fp32", torch.device("cuda")) == "fp32"
+    assert not torch.backends.cudnn.allow_tf32

@@ -63,7 +63,7 @@ class Layout:
 
     def model_files(self, name: str, *, trained: bool) -> list[Path]:
         """Return all files of a model: trained by the run, or imported."""
-        others = ["model_config.json", *(["made_with.json", "training.csv"] if trained else [])]
+        others = ["model_config.json", "made_with.json", *(["training.csv"] if trained else [])]
         return [self.model(name), *(self.model(name).with_name(other) for other in others)]
 
     def certificate(self, name: str) -> Path:

@@ -33,6 +33,7 @@ class CompressedSensing(LinearOperator):
         self._arrays = {"filter": filter, "sign": sign, "rows": rows}
         self._sign, self._rows = torch.from_numpy(sign.astype(np.float64)), torch.from_numpy(rows.astype(np.int64))
         self._spectrum = torch.fft.rfft(torch.from_numpy(filter.astype(np.float64)), norm="ortho")
+        self._power = self._spectrum.abs().square()
 
     @classmethod
     def random(cls, input_shape: tuple[int, ...], measurements: int, seed: int) -> "CompressedSensing":
@@ -67,6 +68,7 @@ class CompressedSensing(LinearOperator):
         the residual r = A A^T s - y: a step takes two DFTs instead of four. Its norms are inner products,
         ||A^T r||^2 = <r, A A^T r> and ||x||^2 = <s, r + y>.
         """
+        y = self._checked(y, self.output_shape)
         s, residual = torch.zeros_like(y), -y
         running = torch.ones(len(y), 1, 1, dtype=torch.bool, device=y.device)
         for _ in range(100):
@@ -83,7 +85,7 @@ class CompressedSensing(LinearOperator):
         rows = self._rows.to(y.device)
         full = y.new_zeros(*y.shape[:2], self._n)
         full[..., rows] = y
-        return self._circulant(full, self._constant("_spectrum", y).abs().square())[..., rows]
+        return self._circulant(full, self._constant("_power", y))[..., rows]
 
 
 def _inner(a: Tensor, b: Tensor) -> Tensor:

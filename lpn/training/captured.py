@@ -1,44 +1,45 @@
 """Training steps as CUDA graphs: one launch a step instead of hundreds."""
 
-import sys
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-WARM_UP = 3  # steps before the recording, in which PyTorch's libraries set themselves up ("CUDA Graphs" of its notes)
+WARM_UP = 3  # steps before the capture, in which PyTorch's libraries set themselves up ("CUDA Graphs" of its notes)
 
 
 class CapturedStep:
-    """A training step on a GPU that is recorded once, and then replayed with other data.
+    """A training step on a GPU that is captured once, and then replayed with other data.
 
     A step of a small network has hundreds of kernels of some microseconds, and Python needs longer to launch them than the
     GPU to compute them. The replayed kernels are the same, and so are their results.
 
     Args:
-        take: (clean, noisy) on the GPU -> the loss; it also moves the weights. If it reads values back to the CPU, it can
-            not be recorded.
+        take: (clean, noisy) on the GPU -> the loss; it also moves the weights, in place. It may neither read values back to
+            the CPU nor depend on anything that Python changes from step to step.
+        device: the GPU.
     """
 
-    def __init__(self, take: Callable[[Tensor, Tensor], Tensor]) -> None:
-        self.take, self.calls, self.warm_up = take, 0, WARM_UP
-        self.side = torch.cuda.Stream()
+    def __init__(self, take: Callable[[Tensor, Tensor], Tensor], device: torch.device) -> None:
+        self.take, self.calls = take, 0
+        self.device, self.side = device, torch.cuda.Stream(device)
         self.graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self, clean: Tensor, noisy: Tensor) -> Tensor:
         """Take a step with samples (N, ...), of the same shape in all calls, and return its loss."""
         self.calls += 1
-        if self.graph is None and self.calls > self.warm_up:
-            self._record(clean, noisy)
-        if self.graph is None:
-            return self._take_aside(clean, noisy)
-        self.clean.copy_(clean, non_blocking=True)
-        self.noisy.copy_(noisy, non_blocking=True)
-        self.graph.replay()
-        return self.loss.clone()
+        with torch.cuda.device(self.device):
+            if self.calls <= WARM_UP:
+                return self._take_aside(clean, noisy)
+            if self.graph is None:
+                self.graph = self._capture(clean, noisy)
+            self.clean.copy_(clean, non_blocking=True)
+            self.noisy.copy_(noisy, non_blocking=True)
+            self.graph.replay()
+            return self.loss.clone()
 
     def _take_aside(self, clean: Tensor, noisy: Tensor) -> Tensor:
-        """Take a step in a stream of its own, as a step before a recording must be."""
+        """Take a step in a stream of its own, as a step before a capture must be."""
         current = torch.cuda.current_stream()
         self.side.wait_stream(current)
         with torch.cuda.stream(self.side):
@@ -46,18 +47,14 @@ class CapturedStep:
         current.wait_stream(self.side)
         return loss
 
-    def _record(self, clean: Tensor, noisy: Tensor) -> None:
-        """Record a step, which is not taken. If that is impossible, the next steps are taken as those before."""
-        self.clean, self.noisy = (part.to(self.side.device, copy=True) for part in (clean, noisy))
+    def _capture(self, clean: Tensor, noisy: Tensor) -> torch.cuda.CUDAGraph:
+        """Capture a step, which is not taken."""
+        self.clean, self.noisy = (part.to(self.device, copy=True) for part in (clean, noisy))
         graph = torch.cuda.CUDAGraph()
-        try:
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # another thread makes the next batch
-                self.loss = self.take(self.clean, self.noisy)
-        except RuntimeError as error:
-            print(f"The steps are not recorded as a CUDA graph, which would be faster: {error}", flush=True)
-            self.warm_up = sys.maxsize
-        else:
-            self.graph = graph
+        # another thread, which makes the next batch, may use the GPU meanwhile
+        with torch.cuda.graph(graph, stream=self.side, capture_error_mode="thread_local"):
+            self.loss = self.take(self.clean, self.noisy)
+        return graph
 
 
 def pinned(batches: Callable[[int], tuple[Tensor, Tensor]]) -> Callable[[int], tuple[Tensor, Tensor]]:

@@ -93,10 +93,19 @@ def make_trainer(
         weight_decay=spec.weight_decay,
         precision=use_precision(spec.precision, device),
         compile=spec.compile,
-        capture=spec.network.compiles and not spec.compile,
+        capture=captures(spec),
         first_step=read_checkpoint(init)["iteration"] if init else 0,
         shard=shard,
     )
+
+
+def captures(spec: TrainSpec) -> bool:
+    """Return whether steps may be captured as CUDA graphs: those of our own networks and losses that differentiate once.
+
+    A plug-in may read values, or change from step to step, which a captured step would not show.
+    """
+    own = not any(isinstance(part, Component) and ":" in part.name for part in parts(spec))
+    return own and spec.network.compiles and not spec.compile
 
 
 def load_initial(model: Network, path: Path) -> None:

@@ -59,7 +59,7 @@ class Trainer:
         precision: "bf16" computes f in bfloat16 autocast; weights, losses and optimiser stay in float32. The others change
             nothing here, see `lpn.compute.use_precision`.
         compile: pass the network through `torch.compile`.
-        capture: record the steps as a CUDA graph, if one process trains on a GPU.
+        capture: capture the steps as a CUDA graph, if one process trains on a GPU; see `CapturedStep`.
         first_step: steps that the model took before this training; random streams go on from there.
         shard: this process's shard of every batch. The processes hold the same weights and take the same steps; any number
             of processes goes on from the state of any other number.
@@ -126,11 +126,11 @@ class Trainer:
         return self.shard.mean(loss)
 
     def _captured_step(self, stage: Stage) -> CapturedStep:
-        """Return the step of a stage, each of which is recorded anew, since its loss differs."""
-        if self.captured is None or self.captured[0] is not stage:
-            self.captured = None  # frees the memory of the last one
-            self.captured = stage, CapturedStep(partial(self._step_of_network, stage))
-        return self.captured[1]
+        """Return the step of a stage, each of which is captured anew, since its loss differs."""
+        if self.last_captured is None or self.last_captured[0] is not stage:
+            self.last_captured = None  # frees the memory of the last one
+            self.last_captured = stage, CapturedStep(partial(self._step_of_network, stage), self.device)
+        return self.last_captured[1]
 
     def _step_of_network(self, stage: Stage, clean: Tensor, noisy: Tensor) -> Tensor:
         """Take a step by the loss of residuals, and return it."""
@@ -159,8 +159,8 @@ class Trainer:
         return loss.detach()
 
     def _prepare_optimizer(self) -> None:
-        """Let a recorded step read the learning rate, which changes from step to step, from the GPU."""
-        self.captured: tuple[Stage, CapturedStep] | None = None
+        """Let a captured step read the learning rate, which changes from step to step, from the GPU."""
+        self.last_captured: tuple[Stage, CapturedStep] | None = None
         if self.captures:
             self.lr = torch.zeros((), device=self.device)
             for group in self.optimizer.param_groups:
@@ -174,7 +174,7 @@ class Trainer:
                 group["lr"] = lr
 
     def optimizer_state(self) -> dict[str, Any]:
-        """Return the state of Adam, which is the same whether steps are recorded or not."""
+        """Return the state of Adam, with which a training goes on whether its steps are captured or not."""
         state = self.optimizer.state_dict()
         for group in state["param_groups"]:
             group |= {"lr": float(group["lr"]), "capturable": False}

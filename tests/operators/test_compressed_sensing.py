@@ -32,6 +32,13 @@ def test_it_is_the_product_of_its_factors() -> None:
     np.testing.assert_allclose(dense(operator), matrix.real, atol=1e-12)
 
 
+def test_the_start_takes_measurements_of_its_shape_alone() -> None:
+    operator = CompressedSensing.random((1, 8, 8), 20, seed=3)
+    for shape in ((2, 1, 19), (2, 3, 20)):
+        with pytest.raises(ValueError, match=r"takes tensors of shape \(N, 1, 20\)"):
+            operator.initial(torch.zeros(shape))
+
+
 def test_it_is_made_again_from_saved_arrays(tmp_path: Path) -> None:
     operator = CompressedSensing.random((1, 8, 8), 20, seed=3)
     np.savez(tmp_path / "operator.npz", **operator.arrays())

@@ -9,6 +9,8 @@ import torch
 from onnx.reference import ReferenceEvaluator
 
 import lpn
+from lpn.checkpoints import trained_in
+from lpn.files import checksum
 from lpn.formats import read_safetensors
 
 Run = Callable[..., None]
@@ -28,16 +30,21 @@ def record(tmp_path: Path) -> list[object]:
 
 def test_safetensors_with_what_is_known(run: Run, model: Callable[..., Path], record: list[object], tmp_path: Path) -> None:
     path, output = model(**NETWORK), tmp_path / "digits.safetensors"
+    path.with_name("made_with.json").write_text('{"precision": "tf32"}')
     run("export", "--model", path, "--output", output, "--name", "digits", *record)
     _, metadata = read_safetensors(output)
     certificate = json.loads(metadata.pop("certificate"))
     assert certificate == {"model": "digits", "passed": True}
     assert json.loads(metadata.pop("network"))["hidden"] == 3
     known = {"model": "digits", "run": "demo", "data": "mnist", "sigma": "0.1", "commit": "c0ffee", "iteration": "0"}
+    known |= {"made_with": '{"precision": "tf32"}', "model_sha256": checksum(path)}
     assert metadata == known
     images = np.random.default_rng(0).random((1, 1, 28, 28), np.float32)
     np.testing.assert_array_equal(lpn.prox(lpn.load_model(output), images), lpn.prox(lpn.load_model(path), images))
     run("export", "--model", output, "--output", tmp_path / "again.safetensors")
+    spec = json.dumps({"source": str(output), "network": NETWORK})
+    run("import_model", "--spec", spec, "--output", tmp_path / "imported/model.pt")
+    assert trained_in(tmp_path / "imported/model.pt") == "tf32"
 
 
 @pytest.mark.parametrize("size", [None, (30, 40)])

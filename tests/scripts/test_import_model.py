@@ -41,7 +41,7 @@ def test_imported_model_is_the_same(trained: Path, tmp_path: Path, mnist_network
     (tmp_path / "made_with.json").write_text('{"precision": "bf16"}')  # of a training under the same name
     run = import_model(str(trained), tmp_path / "model.pt")
     assert run.returncode == 0, run.stderr
-    assert trained_in(tmp_path / "model.pt") is None
+    assert trained_in(tmp_path / "model.pt") is None  # which the file does not say
     x = torch.rand(2, 1, 28, 28)
     assert torch.equal(load_model(tmp_path / "model.pt")(x), mnist_network(x))
 

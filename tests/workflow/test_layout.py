@@ -25,8 +25,10 @@ def test_paths() -> None:
     names = ("train_y.npy", "train_start.npy", "validation_y.npy", "validation_start.npy", "pairs.json")
     assert LAYOUT.pairs("a-1-2") == [Path(f"data/prepared/a-1-2/{name}") for name in names]
     assert LAYOUT.model("m") == OUT / "models/m/model.pt"
-    assert LAYOUT.model_files("m", trained=False) == [OUT / "models/m/model.pt", OUT / "models/m/model_config.json"]
-    assert {path.name for path in LAYOUT.model_files("m", trained=True)} > {"made_with.json", "training.csv"}
+    assert LAYOUT.model_files("m", trained=False) == [
+        OUT / "models/m" / name for name in ("model.pt", "model_config.json", "made_with.json")
+    ]
+    assert LAYOUT.model_files("m", trained=True)[3:] == [OUT / "models/m/training.csv"]
     assert LAYOUT.certificate("m") == OUT / "certificates/m.json"
     assert LAYOUT.checkpoints("m", "abc") == OUT / "checkpoints/m/abc"
     assert LAYOUT.curves("c", ["a", "b"]) == [OUT / "curves/c/a.csv", OUT / "curves/c/b.csv"]

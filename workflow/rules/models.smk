@@ -74,6 +74,7 @@ rule import_model:
     output:
         model=OUT / "models/{model}/model.pt",
         config=OUT / "models/{model}/model_config.json",
+        made=OUT / "models/{model}/made_with.json",
     log:
         LOGS / "import/{model}.log",
     benchmark:
