@@ -66,7 +66,7 @@ class CompressedSensing(LinearOperator):
 
         A sample ends once a step changes it by less than 1e-3 of its norm. All iterates are x = A^T s, so s is iterated, and
         the residual r = A A^T s - y: a step takes two DFTs instead of four. Its norms are inner products,
-        ||A^T r||^2 = <r, A A^T r> and ||x||^2 = <s, r + y>.
+        `||A^T r||^2 = <r, A A^T r>` and `||x||^2 = <s, r + y>`.
         """
         y = self._checked(y, self.output_shape)
         s, residual = torch.zeros_like(y), -y
