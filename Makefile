@@ -26,7 +26,7 @@ $(READY): requirements.lock pyproject.toml
 	.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --editable .
 	touch $@
 
-demo: $(READY) ## the Laplacian figures at full scale, all else reduced, in results/demo/
+demo: $(READY) ## Laplace samples and MNIST digits at the paper's settings, all else reduced, in results/demo/
 	$(SNAKEMAKE) --resources gpu=$(GPUS)
 	@$(NAME_RUN) && echo "All results on one page: results/$$run/index.html"
 

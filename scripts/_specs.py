@@ -37,7 +37,7 @@ def method_parser(doc: str | None, spec: type[MethodSpec]) -> Parser:
         "operator also its arrays: filter, sign, rows of compressed sensing. See docs/measurements.md"
     )
     arguments.add_argument("--measurement", required=True, help=written)
-    arguments.add_argument("--model", help="model.pt, for methods with a learned denoiser")
+    arguments.add_argument("--model", help="model.pt, for methods with a learned denoiser or regulariser")
     add_threads(arguments)
     add_device(arguments)
     return arguments

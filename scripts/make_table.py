@@ -2,12 +2,14 @@
 
 examples:
   python scripts/make_table.py certificates --spec '{"label": "demo"}' --output models.csv results/demo/certificates/*.json
-  python scripts/make_table.py curves --spec '{"label": "demo", "shown": 3.5}' --output curves.csv results/demo/curves/*.csv
-  python scripts/make_table.py priors --spec '{"label": "demo"}' --output priors.csv results/demo/priors/*.csv
+  python scripts/make_table.py curves --spec '{"label": "demo", "shown": 3.5}' --output curves.csv
+      results/demo/curves/laplacian_short/*.csv
+  python scripts/make_table.py priors --spec '{"label": "demo"}' --output priors.csv
+      results/demo/priors/mnist_small/mnist_small/*.csv
   python scripts/make_table.py published --spec '{"label": "demo", "published": "config/published.yaml"}'
       --output published.csv --list files.txt
-  python scripts/make_table.py reconstructions --output deblurring.csv results/demo/deblur_1_0.04/*.csv
-      --spec '{"label": "demo", "published": "config/published.yaml", "experiments": {"deblur_1_0.04": {
+  python scripts/make_table.py reconstructions --output deblurring.csv results/paper/experiments/deblur_1_0.04/lpn/?.csv
+      --spec '{"label": "paper settings", "published": "config/published.yaml", "experiments": {"deblur_1_0.04": {
       "title": "Deblurring", "data": "celeba", "operator": {"name": "blur", "sigma": 1.0}, "noise": 0.04,
       "methods": {"lpn": "LPN"}}}}'
 """

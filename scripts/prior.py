@@ -5,7 +5,7 @@ arrays perturbed, x, inverse, y = f^{-1}(x), mapped_back, f(y), and residual, in
 than the network's input are cut to their centres.
 
 example:
-  python scripts/prior.py --model results/demo/models/mnist/model.pt --data data/prepared/mnist
+  python scripts/prior.py --model results/demo/models/mnist_small/model.pt --data data/prepared/mnist
       --spec '{"model": "mnist", "perturbation": "gaussian", "levels": [0, 0.1], "images": 100, "seed": 0,
       "method": "newton_cg", "tolerance": 1e-6, "max_iterations": 200}' --output gaussian.csv --arrays gaussian.npz
 """

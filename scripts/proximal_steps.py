@@ -6,7 +6,7 @@ z_{k+1} comes with its inverse z_k; R(z_0), of the noisy image, is not known. Ne
 Writes R as CSV (a row for each step and image; not shifted), and the images z_k as .npz: images [step, image].
 
 example:
-  python scripts/proximal_steps.py --model results/demo/models/mnist/model.pt --data data/prepared/mnist
+  python scripts/proximal_steps.py --model results/demo/models/mnist_small/model.pt --data data/prepared/mnist
       --spec '{"model": "mnist", "images": [0, 4], "noise": 0.3, "seed": 0, "steps": [0, 1, 2, 5]}' --output steps.csv
       --arrays steps.npz
 """

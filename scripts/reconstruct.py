@@ -7,10 +7,10 @@ PSNR and SSIM; start, where the solver begins; and observed, what a method witho
 they are missing. A random operator has its own arrays, too: filter, sign and rows are those of compressed sensing.
 
 example:
-  python scripts/reconstruct.py --measurement m.npz --model results/demo/models/celeba_0.1/model.pt --images images.csv
-      --iterations iterations.csv --arrays x.npz --spec '{"operator": {"name": "blur", "sigma": 1.0}, "seed": 0,
-      "clip": false, "method": {"solver": {"name": "admm", "rho": 0.1}, "prox": {"model": "celeba_0.1"}, "scale": 0.5,
-      "iterations": 20}}'
+  python scripts/reconstruct.py --measurement m.npz --model results/paper/models/lpn_celeba_0.1/model.pt
+      --images images.csv --iterations iterations.csv --arrays x.npz
+      --spec '{"operator": {"name": "blur", "sigma": 1.0}, "seed": 0, "clip": false, "method": {"solver": {"name": "admm",
+      "rho": 0.1}, "prox": {"model": "lpn_celeba_0.1"}, "scale": 0.5, "iterations": 20}}'
 """
 
 from pathlib import Path

@@ -27,7 +27,8 @@ HEADER = """# All settings
 
 `make docs-settings` generates this page from the classes that the program itself uses.
 [configuration.md](configuration.md) explains how a configuration works. Editors check a configuration while you write it if
-its first line is `# yaml-language-server: $schema=../docs/config.schema.json`."""
+its first line is `# yaml-language-server: $schema=docs/config.schema.json`.
+The path starts at the configuration file."""
 PUBLISHED = """# Published values
 
 `make docs-settings` generates this page from `config/published.yaml`. The tables of a run show these values beside ours:

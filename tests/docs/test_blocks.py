@@ -1,5 +1,6 @@
 """Every command and every block of code in the documents is run, or checked by what would run it."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -248,9 +249,14 @@ def test_the_measurements_of_the_page_are_reconstructed(
     page = ROOT / "docs/measurements.md"
     monkeypatch.chdir(tmp_path)
     execute(page)
-    (tmp_path / "settings.yaml").write_text(text_of(page, "operator: {name: circular_blur"))
-    _, script, *words = shlex.split(commands(page)[0])
-    run(Path(script).stem, *words)
+    settings = text_of(page, "operator: {name: circular_blur")
+    (points,) = (code for code in CODE.findall(page.read_text("utf-8")) if code.startswith("points:"))
+    (tmp_path / "settings.yaml").write_text(settings)
+    (tmp_path / "tuning.yaml").write_text(f"{settings}\n{points}")
+    for command in [*filter(None, commands(page))][:3]:
+        _, script, *words = shlex.split(command)
+        run(Path(script).stem, *words)
+    assert json.loads(Path("best.json").read_text())["parameters"]["prox.weight"] in (0.0025, 0.005, 0.01)
     iterations = pd.read_csv("iterations.csv").psnr
     assert iterations.iloc[-1] > iterations[0] + 3
     assert pd.read_csv("images.csv").psnr[0] == pytest.approx(iterations.iloc[-1])
