@@ -84,7 +84,7 @@ def regulariser(model: LPN, images: Array, inverse: Array | None = None, toleran
     """
     given = Batch(images, model)
     x = given.x.double()
-    y = invert(model, x, tolerance)[0] if inverse is None else Batch(inverse, model).x.double()
+    y = invert(model, x, tolerance)[0] if inverse is None else Batch(inverse, model, bounded=False).x.double()
     if y.shape != x.shape:
         raise ValueError(f"the inverse has the shape {tuple(y.shape)}, but the images have {tuple(x.shape)}.")
     return given.back(_regulariser(_network(model, x.dtype, x), x, y))
@@ -100,6 +100,8 @@ def certify(model: LPN, images: Array, **settings: Any) -> Certificate:
         images: the points; 16 are enough. Of images that are larger than the network's it takes the centres.
         settings: lanczos_steps, inversion_tolerance and seed of `lpn.certificate.CertificateSettings`.
     """
+    if given := settings.keys() & {"points", "side"}:
+        raise ValueError(f"{sorted(given)[0]} can't be given here: the images are the points, and the network has its size.")
     chosen = _validated(CertificateSettings, settings, "settings")
     x = Batch(images, model).x
     side = model.input_shape[-1]

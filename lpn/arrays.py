@@ -9,7 +9,7 @@ from torch import Tensor
 from lpn.networks import LPN
 
 Array = TypeVar("Array", np.ndarray, Tensor)
-LARGEST = 10  # no image in [0, 1] has larger values, however noisy
+LARGEST = 100  # inverses f^{-1}(x) of images, which may be denoised again, reach 50; images in 0..255 lie above
 
 
 def as_tensor(array: np.ndarray | Tensor) -> Tensor:
@@ -44,10 +44,10 @@ class Batch(Generic[Array]):
     """Samples as a float tensor `x` with a batch axis, on the model's device, and the way `back`.
 
     `shape` is that of one measurement. By default the samples are the network's, with images of any size. Raises ValueError
-    for arrays of another shape, and for images that are far out of [0, 1].
+    for arrays of another shape, and unless `bounded` is false for images that are far out of [0, 1].
     """
 
-    def __init__(self, array: Array, model: LPN, shape: tuple[int, ...] | None = None) -> None:
+    def __init__(self, array: Array, model: LPN, shape: tuple[int, ...] | None = None, *, bounded: bool = True) -> None:
         takes = shape or (model.input_shape[0], *[None] * (len(model.input_shape) - 1))
         x = as_tensor(array)
         self.array, self.grey = array, x.dim() == 2 and len(takes) == 3 and takes[0] == 1
@@ -63,7 +63,7 @@ class Batch(Generic[Array]):
                 f"the array has the shape {tuple(array.shape)}, but (N, {', '.join(map(str, sizes))}) is needed, or without "
                 f"N for a single one.{hint}"
             )
-        if not shape and len(takes) == 3 and x.abs().max() > LARGEST:
+        if bounded and not shape and len(takes) == 3 and x.abs().max() > LARGEST:
             raise ValueError(f"images are in [0, 1], but these have values up to {x.abs().max():g}: scale them.")
         self.x = x.to(next(model.parameters()).device)
 

@@ -7,6 +7,7 @@ very network that will be used.
 """
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -151,6 +152,11 @@ def _pairs(x: Tensor, seed: int) -> list[tuple[Tensor, Tensor]]:
     return [(a[far], b[far]) for a, b in pairs if (far := (a - b).flatten(1).norm(dim=1) > 0).any()]
 
 
+def _least(values: Iterable[Tensor]) -> float:
+    """Return the least of scalars; NaN if one is, which no requirement meets. Python's min drops NaN."""
+    return torch.stack([value.reshape(()) for value in values]).min().item()
+
+
 def _unmet(requirements: list[tuple[bool, str]]) -> tuple[str, ...]:
     return tuple(sentence for met, sentence in requirements if not met)
 
@@ -164,11 +170,11 @@ def certify(model: LPN, x: Tensor, *, lanczos_steps: int, inversion_tolerance: f
     modulus = 2 * model.alpha
     if not all(weight.isfinite().all() for weight in model.parameters()):
         return Certificate(None, None, None, modulus, None, None, failures=("a weight is not finite",))
-    lowest_weight = min(weight.min().item() for weight in model.constrained_weights())
+    lowest_weight = _least(weight.min() for weight in model.constrained_weights())
     directions, starts = torch_generator(seed, "symmetry"), torch_generator(seed, "lanczos")
-    asymmetry = max(jacobian_asymmetry(model, point, directions).item() for point in x.split(1))
-    eigenvalue = min(smallest_ritz_value(model, point, lanczos_steps, starts).item() for point in x.split(1))
-    monotone = min(monotonicity(model, a, b).min().item() for a, b in _pairs(x, seed))
+    asymmetry = -_least(-jacobian_asymmetry(model, point, directions) for point in x.split(1))
+    eigenvalue = _least(smallest_ritz_value(model, point, lanczos_steps, starts) for point in x.split(1))
+    monotone = _least(monotonicity(model, a, b).min() for a, b in _pairs(x, seed))
     residual = invert(model, x, tolerance=inversion_tolerance / 10, max_iterations=50).residual.max().item()
 
     limit = modulus - EIGENVALUE_TOLERANCE
@@ -192,7 +198,7 @@ def certify_convex(model: Regulariser, x: Tensor, *, seed: int) -> ConvexCertifi
     model, x = copy.deepcopy(model).double(), x.double()
     if not all(weight.isfinite().all() for weight in model.parameters()):
         return ConvexCertificate(None, None, None, failures=("a weight is not finite",))
-    lowest_weight = min(weight.min().item() for weight in model.constrained_weights())
+    lowest_weight = _least(weight.min() for weight in model.constrained_weights())
     draws = torch_generator(seed, "segments")
     excess, slopes = [], []
     for many_a, many_b in _pairs(x, seed):
@@ -200,9 +206,9 @@ def certify_convex(model: Regulariser, x: Tensor, *, seed: int) -> ConvexCertifi
             t = torch.rand((), generator=draws, dtype=x.dtype).item()
             (value_a, grad_a), (value_b, grad_b) = model.value_and_gradient(a), model.value_and_gradient(b)
             above = torch.lerp(value_a, value_b, t) - model(torch.lerp(a, b, t))
-            excess.append((above / torch.maximum(value_a.abs(), value_b.abs()).clamp_min(1e-300)).item())
-            slopes.append((((grad_a - grad_b) * (a - b)).sum() / (a - b).square().sum()).item())
-    convexity, monotone = min(excess), min(slopes)
+            excess.append(above / torch.maximum(value_a.abs(), value_b.abs()).clamp_min(1e-300))
+            slopes.append(((grad_a - grad_b) * (a - b)).sum() / (a - b).square().sum())
+    convexity, monotone = _least(excess), _least(slopes)
     requirements = [
         (lowest_weight >= 0, f"the smallest constrained weight is {lowest_weight:.3g}, below 0"),
         (convexity >= -CONVEXITY_TOLERANCE, f"R is not convex along a segment (by {-convexity:.3g} of its value)"),

@@ -32,8 +32,8 @@ def read_array(path: str | Path, name: str) -> np.ndarray:
         with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return file[name]
     except Exception as error:  # damaged archives raise errors of many types
-        raise UserError(f"the array {name} of {path} can't be read ({error}). If the pipeline made the file, delete it, and "
-                        "the pipeline makes it anew.") from error  # fmt: skip
+        raise UserError(f"the array {name} of {path} can't be read ({error}). If the file was made from others, delete it "
+                        "and make it again.") from error  # fmt: skip
 
 
 def check_formulas(text: str) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from lpn.errors import UserError
 from lpn.files import read_array
 
-REMEDY = "If the pipeline prepared it, delete it and prepare the data again; a file of your own must be corrected."
+REMEDY = "If it was prepared from a data set, delete it and prepare the data again; a file of your own must be corrected."
 
 
 def _checked(read: Callable[[], np.ndarray], path: str | Path) -> np.ndarray:

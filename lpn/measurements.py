@@ -115,7 +115,7 @@ def _read(path: str | Path) -> Arrays:
         raise UserError(f"{path} can't be read ({error.strerror or error}).") from error
     except (ValueError, EOFError, TypeError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{path} can't be read as measurements ({error}). Write it again, by numpy.savez(path, y=...). If "
-                        "the pipeline made it, delete it, and the pipeline makes it anew.") from error  # fmt: skip
+                        "a job measured it, delete it and run the job again.") from error  # fmt: skip
     if "y" not in arrays:
         raise UserError(f"{path} lacks the array y, the measurements; it holds {', '.join(arrays) or 'nothing'}. Add it.")
     return arrays

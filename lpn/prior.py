@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lpn.cg import dot
 from lpn.networks import LPN
 
 
@@ -27,11 +28,6 @@ class Inversion:
     iterations: int
 
 
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """Inner product per sample, (N, 1, ..., 1)."""
-    return (a * b).flatten(1).sum(1).view(-1, *[1] * (a.dim() - 1))
-
-
 class _Objective:
     """phi(y) = psi(y) - <x, y>, strictly convex where alpha > 0; its gradient is f(y) - x, its Hessian J_f(y).
 
@@ -43,7 +39,7 @@ class _Objective:
         self.model, self.x = model, x
         # in the layout in which convolutions are fastest
         self.fast = fast or copy.deepcopy(model).float().to(memory_format=torch.channels_last).requires_grad_(False)
-        self.scale = _dot(x, x).sqrt().clamp_min(0.01 * x[:1].numel() ** 0.5)
+        self.scale = dot(x, x).sqrt().clamp_min(0.01 * x[:1].numel() ** 0.5)
 
     def subset(self, index: Tensor) -> "_Objective":
         """Return the objective of the samples `index` alone."""
@@ -64,7 +60,7 @@ class _Objective:
         return lambda v: torch.autograd.grad(f, y, v.float(), retain_graph=True)[0].to(v.dtype)
 
     def relative(self, gradient: Tensor) -> Tensor:
-        return _dot(gradient, gradient).sqrt() / self.scale
+        return dot(gradient, gradient).sqrt() / self.scale
 
 
 def _line_search(objective: _Objective, y: Tensor, g: Tensor, d: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,11 +70,11 @@ def _line_search(objective: _Objective, y: Tensor, g: Tensor, d: Tensor, t: Tens
     the approximate Wolfe condition of Hager and Zhang (2005), slope(t) <= (1 - 2 delta) |slope(0)| with delta = 0.1,
     bounds how far t may overshoot. Slopes are not subject to the cancellation that differences of phi suffer.
     """
-    slope = _dot(g, d).abs()
+    slope = dot(g, d).abs()
     new_y = y + t * d
     new_g = objective.gradient(new_y)
     for _ in range(40):
-        bad = ~(_dot(new_g, d) <= 0.8 * slope).flatten()  # a NaN is bad
+        bad = ~(dot(new_g, d) <= 0.8 * slope).flatten()  # a NaN is bad
         if not bad.any():
             break
         t = torch.where(bad.view_as(t), t / 2, t)
@@ -98,21 +94,21 @@ def _conjugate_gradients(objective: _Objective, y: Tensor, g: Tensor, tolerance:
     are the larger part: that needs a new linearisation, which costs as much as a product.
     """
     relative = objective.relative(g)
-    forcing = torch.maximum(relative.sqrt().clamp_max(0.5), tolerance / (2 * relative)) * _dot(g, g).sqrt()
+    forcing = torch.maximum(relative.sqrt().clamp_max(0.5), tolerance / (2 * relative)) * dot(g, g).sqrt()
     solution, index, hessian = torch.zeros_like(g), torch.arange(len(g), device=g.device), objective.hessian(y)
     d, r = torch.zeros_like(g), -g
-    p, rr = r, _dot(r, r)
+    p, rr = r, dot(r, r)
     running = rr > 0
     for _ in range(min(2 * g[0].numel() + 10, CG_ITERATIONS)):
         hp = hessian(p)
-        curvature = _dot(p, hp)
+        curvature = dot(p, hp)
         # a direction without curvature (scalar networks have no quadratic term): end there, or use it if it is the first
-        flat = running & (curvature <= 1e-14 * _dot(p, p))
-        d = torch.where(flat & (_dot(d, d) == 0), p, d)
+        flat = running & (curvature <= 1e-14 * dot(p, p))
+        d = torch.where(flat & (dot(d, d) == 0), p, d)
         running = running & ~flat
         step = torch.where(running, rr / torch.where(running, curvature, 1), 0)
         d, r = d + step * p, r - step * hp
-        new_rr = _dot(r, r)
+        new_rr = dot(r, r)
         running = running & (new_rr.sqrt() > forcing)
         if not running.any():
             break
@@ -153,12 +149,12 @@ def _nonlinear_cg(objective: _Objective, y: Tensor, tolerance: float, max_iterat
         active = objective.relative(g) > tolerance
         if not active.any():
             return y, g, iteration
-        curvature = _dot(d, objective.hessian(y)(d))
-        t = torch.where(curvature > 0, -_dot(g, d) / curvature.clamp_min(1e-300), 1.0)
+        curvature = dot(d, objective.hessian(y)(d))
+        t = torch.where(curvature > 0, -dot(g, d) / curvature.clamp_min(1e-300), 1.0)
         y, new_g = _line_search(objective, y, g, d, torch.where(active, t, 0))
-        beta = (_dot(new_g, new_g - g) / _dot(g, g).clamp_min(1e-300)).clamp_min(0)
+        beta = (dot(new_g, new_g - g) / dot(g, g).clamp_min(1e-300)).clamp_min(0)
         d = beta * d - new_g
-        d = torch.where(_dot(d, new_g) < 0, d, -new_g)
+        d = torch.where(dot(d, new_g) < 0, d, -new_g)
         g = new_g
     return y, g, max_iterations
 

@@ -5,6 +5,7 @@ import os
 import platform
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,8 @@ def read_records(logs: Path) -> dict[str, dict[str, Any]]:
             file.seek(max(0, path.stat().st_size - TAIL))
             lines = file.read().decode(errors="replace").splitlines()
         if line := next((line for line in reversed(lines) if line.startswith(START)), None):
-            found[path.relative_to(logs).with_suffix("").as_posix()] = json.loads(line.removeprefix(START))
+            with suppress(ValueError):  # a full disk may have cut the line
+                found[path.relative_to(logs).with_suffix("").as_posix()] = json.loads(line.removeprefix(START))
     return found
 
 

@@ -36,8 +36,8 @@ def read_table(path: str | Path, columns: Sequence[str]) -> pd.DataFrame:
         # as pandas writes them: only empty cells have no value, and a method may be called "null"
         table = pd.read_csv(path, dtype=dict.fromkeys(NAMES, str), keep_default_na=False, na_values=[""])
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} can't be read as a CSV table ({error}). If the pipeline made it, delete it, and the "
-                        "pipeline makes it anew.") from error  # fmt: skip
+        raise UserError(f"{path} can't be read as a CSV table ({error}). If it was made from other files, delete it "
+                        "and make it again.") from error  # fmt: skip
     missing = [name for name in columns if name not in table]
     if missing:
         raise UserError(f"{path} lacks the columns {', '.join(missing)}. Give another file, or add them.")
@@ -178,7 +178,7 @@ def _ours(value: Value, table: pd.DataFrame) -> float:
     if place.quantity == "regulariser":
         return regulariser_at(found, place.x)
     deviation = (found["prox"] - found["prox_true"]).abs()
-    return float(max(np.interp(x, found["x"], deviation) for x in (-place.x, place.x)))
+    return float(np.max(np.interp([-place.x, place.x], found["x"], deviation, left=np.nan, right=np.nan)))
 
 
 def _within(difference: float, spread: float | None) -> str:

@@ -157,6 +157,19 @@ def test_other_arrays_are_refused(model: LPN, images: Any, sentence: str) -> Non
             use(model, images)
 
 
+def test_inverses_may_be_far_out_of_range(model: LPN) -> None:
+    inverse = 200 * IMAGES
+    r = lpn.regulariser(model, lpn.prox(model, inverse / 4), inverse=inverse / 4)
+    assert np.isfinite(r).all()
+    assert np.isfinite(lpn.regulariser(model, IMAGES, inverse=inverse)).all()
+
+
+@pytest.mark.parametrize("name", ["points", "side"])
+def test_the_images_are_the_points_of_a_certificate(model: LPN, name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} can't be given here"):
+        lpn.certify(model, IMAGES, **{name: 5})
+
+
 def test_certificates(model: LPN) -> None:
     assert lpn.certify(model, IMAGES, lanczos_steps=5).failures == ()
     large = DRAWS.random((2, 1, 20, 30))

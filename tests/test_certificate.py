@@ -150,6 +150,21 @@ class Concave(ACR):
         return -super().forward(x)
 
 
+class Undefined(ACR):
+    """Not a number where an image is dark."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) + torch.where(x.mean((1, 2, 3)) < 0.1, torch.nan, 0)
+
+
+def test_one_value_that_is_no_number_is_found_out() -> None:
+    model = Undefined(ACRSettings(filters=2, layers=1, banks=1, bank_filters=1))
+    images = torch.rand(4, 1, 12, 14, generator=random())
+    assert certify_convex(model, images, seed=0).failures == ()
+    images[1] *= 0.1
+    assert certify_convex(model, images, seed=0).failures == ("R is not convex along a segment (by nan of its value)",)
+
+
 def test_the_measured_convexity_is_that_of_the_function() -> None:
     model = Concave(ACRSettings(filters=2, layers=1, banks=1, bank_filters=1))
     certificate = certify_convex(model, torch.rand(3, 1, 12, 14, generator=random()), seed=0)

@@ -201,7 +201,7 @@ def test_arrays_that_are_not_used_are_named(tmp_path: Path, capsys: pytest.Captu
 def test_other_files_are_refused(content: bytes, tmp_path: Path) -> None:
     """Deletion is advised for files of the pipeline alone."""
     (tmp_path / "m.npz").write_bytes(content)
-    with pytest.raises(UserError, match=r"m\.npz can't be read .*no \.npz archive.*If the pipeline made it, delete it"):
+    with pytest.raises(UserError, match=r"m\.npz can't be read .*no \.npz archive.*If a job measured it, delete it"):
         read_measurement(tmp_path / "m.npz", BLUR, 5)
     with pytest.raises(UserError, match=r"none\.npz can't be read \(No such file or directory\)\."):
         read_measurement(tmp_path / "none.npz", BLUR, 5)

@@ -46,6 +46,7 @@ def test_records_are_the_last_in_each_log(tmp_path: Path) -> None:
     lines = [START + json.dumps({"machine": name}) + "\n" for name in "ab"]
     log("train/mnist.log", "step 1\n" * 100_000 + lines[0] + lines[1] + "exit of another process\n")
     log("train/half.log", "step 1\n")
+    log("train/full_disk.log", lines[0][:-5])
     (tmp_path / "bytes.log").write_bytes(b"\xff\n" + lines[0].encode())
     assert read_records(tmp_path) == {"train/mnist": {"machine": "b"}, "bytes": {"machine": "a"}}
     assert read_records(tmp_path / "none") == {}

@@ -142,7 +142,7 @@ def test_published_values_stand_next_to_ours() -> None:
     def perturbation(digits: list[dict[str, Any]], summaries: dict[float, list[float]]) -> dict[str, Any]:
         return {"levels": [0.5], "digits": digits, "violins": {"source": "a page", "summaries": summaries}}
 
-    points = [("regulariser", "b", 2.5), ("prox_deviation", "b", 1), ("regulariser", "missing", 2.5)]
+    points = [("regulariser", "b", 2.5), ("prox_deviation", "b", 1), ("prox_deviation", "b", 9)]
     violins = {0.0: [0.0, 0.1, 1.2, 2.0, 3.0], 7.0: [0.0] * 5}
     priors = {
         "gaussian": perturbation([*digits(1, 7), *digits(1, published=4.0), *digits(1, published=4.2)], violins),

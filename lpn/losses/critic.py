@@ -23,7 +23,7 @@ class Critic(PairLoss):
     """R small at images x, large at reconstructions, and with gradients of norm 1 between them (Lunz et al., NeurIPS 2018).
 
     mean R(x) - mean R(start) + penalty mean (||grad R(a x + (1 - a) start)|| - 1)^2,  with a uniform in [0, 1). It is least
-    for the R whose mean is the Wasserstein distance of the two. The critic is moved.
+    for the R whose difference of means is the Wasserstein distance of the two. The critic is moved.
     """
 
     penalty: NonNegativeFloat = Field(default=10, description="weight of the gradient's penalty")
