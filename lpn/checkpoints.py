@@ -234,13 +234,18 @@ def load_model(path: str | Path, settings: NetworkSettings | dict[str, Any] | No
     return model.eval().requires_grad_(False)
 
 
-def trained_in(path: str | Path) -> str | None:
-    """Return the arithmetic of a model's training, fp32, tf32 or bf16, by `made_with.json` beside it; None if unknown.
+def made_with(path: str | Path) -> dict[str, Any]:
+    """Return precision, device and versions of a model's training, which `made_with.json` beside it or its metadata know.
 
-    Raises UserError if that file is damaged.
+    "precision" is fp32, tf32 or bf16, and None if nothing is known. Raises UserError if what is written is damaged.
     """
-    made_with = Path(path).with_name("made_with.json")
+    if is_safetensors(path):
+        file, text, remedy = Path(path), read_safetensors(path)[1].get("made_with"), "Export it again"
+    else:
+        file, remedy = Path(path).with_name("made_with.json"), f"Delete it; the precision of {path} is then unknown"
+        text = file.read_text("utf-8") if file.exists() else None
     try:
-        return json.loads(made_with.read_text("utf-8"))["precision"] if made_with.exists() else None
+        known = {"precision": None} if text is None else json.loads(text)
+        return {"precision": known["precision"]} | known
     except (ValueError, LookupError, TypeError) as error:
-        raise UserError(f"{made_with} is damaged. Delete it; the precision of {path} is then unknown.") from error
+        raise UserError(f"{file} is damaged: it does not say how the network was trained. {remedy}.") from error

@@ -15,7 +15,7 @@ from _cli import add_device, add_threads, as_user_errors, parser, read_spec, run
 from pydantic import Field
 
 from lpn.certificate import Certificate, CertificateSettings, ConvexCertificate, certify, certify_convex
-from lpn.checkpoints import load_model, trained_in
+from lpn.checkpoints import load_model, made_with
 from lpn.errors import UserError
 from lpn.files import write_json
 from lpn.images import centre, load_images, to_tensor
@@ -80,7 +80,8 @@ def main() -> None:
             "or give another checkpoint."
         )
     if args.output:
-        write_json(args.output, {"model": args.name, "precision": trained_in(args.model), **certificate.as_dict()})
+        precision = made_with(args.model)["precision"]
+        write_json(args.output, {"model": args.name, "precision": precision, **certificate.as_dict()})
 
 
 if __name__ == "__main__":

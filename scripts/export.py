@@ -17,7 +17,7 @@ from typing import Any
 
 from _cli import as_user_errors, parser, run_job
 
-from lpn.checkpoints import load_model, read_checkpoint
+from lpn.checkpoints import load_model, made_with, read_checkpoint
 from lpn.denoisers import whole
 from lpn.errors import UserError
 from lpn.files import checksum
@@ -64,8 +64,7 @@ def main() -> None:
     model = load_model(args.model)
     if is_safetensors(args.output):
         known = metadata(args.name or args.model.resolve().parent.name, args.certificate, args.provenance)
-        made_with = args.model.with_name("made_with.json")
-        known |= {"made_with": read_json(made_with)} if made_with.exists() else {}
+        known |= {"made_with": training} if (training := made_with(args.model))["precision"] else {}
         known |= {"iteration": read_checkpoint(args.model)["iteration"], "model_sha256": checksum(args.model)}
         write_safetensors(args.output, model, known)
     elif args.output.suffix == ".onnx":

@@ -6,18 +6,16 @@ examples:
       --spec '{"source": "drive:1qtOra7EDas8gDXGHMsCfSjjIqdvnnb5E/celeba/model.pt", "network": "lpn_patch"}'
 """
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 from _cli import as_user_errors, parser, read_spec, run_job
 from pydantic import Field
 
-from lpn.checkpoints import load_model, read_checkpoint, save_model, settings_file, written_settings
+from lpn.checkpoints import load_model, made_with, read_checkpoint, save_model, settings_file, written_settings
 from lpn.errors import UserError
 from lpn.fetch import Sha256, fetch_model
 from lpn.files import write_json
-from lpn.formats import is_safetensors, read_safetensors
 from lpn.networks import NetworkSettings
 from lpn.settings import Choice, Settings
 
@@ -42,15 +40,6 @@ def check_settings(path: Path, config: dict[str, Any]) -> None:
                             f"with {trained[key]}. Set the key to that.")  # fmt: skip
 
 
-def known_of_training(path: Path) -> dict[str, Any]:
-    """Return the precision, device and versions of a model's training, where the file has them (`scripts/export.py`)."""
-    metadata = read_safetensors(path)[1] if is_safetensors(path) else {}
-    try:
-        return {"precision": None} | json.loads(metadata.get("made_with", "{}"))
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path}: its metadata 'made_with' is no JSON mapping: {error}. Export it again.") from error
-
-
 def main() -> None:
     arguments = parser(__doc__, ImportSpec)
     arguments.add_argument("--spec", required=True, help="the settings: JSON text, or a JSON or YAML file")
@@ -67,7 +56,7 @@ def main() -> None:
     for name, value in model.state_dict().items():
         if not value.isfinite().all():
             raise UserError(f"{path}: parameter {name} holds NaN or infinite values. Use another checkpoint.")
-    write_json(args.output.with_name("made_with.json"), known_of_training(path))
+    write_json(args.output.with_name("made_with.json"), made_with(path))
     save_model(args.output, model, checkpoint["iteration"], checkpoint["optimizer_state_dict"], checkpoint["loss"])
     print(f"{path}: {model.config}, {checkpoint['iteration']} steps")
 

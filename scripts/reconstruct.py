@@ -21,7 +21,7 @@ from _specs import MethodSpec, method_parser, read_parts
 from pydantic import Field, NonNegativeInt
 from tqdm import tqdm
 
-from lpn.checkpoints import trained_in
+from lpn.checkpoints import made_with
 from lpn.experiment import reconstruct, record, summarise
 from lpn.files import atomic_path
 from lpn.grid import Chosen
@@ -51,7 +51,7 @@ def main() -> None:
     spec = read_spec(args.spec, ReconstructSpec)
     tuned = read_spec(str(args.tuned), Chosen).parameters if args.tuned else {}
     parts = read_parts(args, spec)
-    trained = trained_in(args.model) if args.model else None
+    trained = made_with(args.model)["precision"] if args.model else None
     with as_user_errors(f"the method{f' with {args.model}' if args.model else ''}: "):
         method = spec.method.at(tuned)
         total = 1 + (method.iterations or 0)

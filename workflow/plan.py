@@ -129,8 +129,8 @@ class Plan:
         extra = [component_file("network", self.models[model]["network"]["name"])] if model else []
         text = canonical(settings)
         named = [file for file in self.facts["named"] if canonical(file) in text]
-        if script == "import_model":  # reads the file beside the model
-            named += [str(Path(file).with_name("model_config.json")) for file in named]
+        if script == "import_model":  # reads the files beside the model
+            named += [str(Path(file).with_name(name)) for file in named for name in ("model_config.json", "made_with.json")]
         return fingerprint(f"scripts/{script}.py", settings, extra) + self.contents.of(named)
 
     # Evaluations

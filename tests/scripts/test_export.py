@@ -9,7 +9,7 @@ import torch
 from onnx.reference import ReferenceEvaluator
 
 import lpn
-from lpn.checkpoints import trained_in
+from lpn.checkpoints import made_with
 from lpn.files import checksum
 from lpn.formats import read_safetensors
 
@@ -44,7 +44,7 @@ def test_safetensors_with_what_is_known(run: Run, model: Callable[..., Path], re
     run("export", "--model", output, "--output", tmp_path / "again.safetensors")
     spec = json.dumps({"source": str(output), "network": NETWORK})
     run("import_model", "--spec", spec, "--output", tmp_path / "imported/model.pt")
-    assert trained_in(tmp_path / "imported/model.pt") == "tf32"
+    assert made_with(tmp_path / "imported/model.pt")["precision"] == "tf32"
 
 
 @pytest.mark.parametrize("size", [None, (30, 40)])

@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import ROOT
 
-from lpn.checkpoints import load_model, save_model, trained_in
+from lpn.checkpoints import load_model, made_with, save_model
 from lpn.networks import LPN
 
 NETWORK: dict[str, Any] = {"name": "lpn_28", "hidden": 8}
@@ -41,9 +41,15 @@ def test_imported_model_is_the_same(trained: Path, tmp_path: Path, mnist_network
     (tmp_path / "made_with.json").write_text('{"precision": "bf16"}')  # of a training under the same name
     run = import_model(str(trained), tmp_path / "model.pt")
     assert run.returncode == 0, run.stderr
-    assert trained_in(tmp_path / "model.pt") is None  # which the file does not say
+    assert made_with(tmp_path / "model.pt")["precision"] is None  # which the file does not say
     x = torch.rand(2, 1, 28, 28)
     assert torch.equal(load_model(tmp_path / "model.pt")(x), mnist_network(x))
+
+
+def test_imported_model_keeps_its_precision(trained: Path, tmp_path: Path) -> None:
+    trained.with_name("made_with.json").write_text('{"precision": "bf16", "torch": "2"}')
+    assert import_model(str(trained), tmp_path / "model.pt").returncode == 0
+    assert made_with(tmp_path / "model.pt") == {"precision": "bf16", "torch": "2"}
 
 
 def test_import_from_a_url(trained: Path, server: tuple[str, Path], tmp_path: Path, mnist_network: LPN) -> None:
