@@ -103,8 +103,8 @@ class Artifacts:
         return self.text_file(f"{name}.txt", "".join(f"{file}\n" for file in files))
 
     def text_file(self, name: str, text: str) -> Path:
-        """Write a text to a file of the workflow's own folder, unless it is there, and return it."""
-        path = CACHE / name
+        """Write a text to a file of the run in the workflow's own folder, unless it is there, and return it."""
+        path = CACHE / "runs" / self.config["run"] / name
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             replace_text(path, text)
         return path

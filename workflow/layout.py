@@ -57,14 +57,14 @@ class Layout:
         arrays = [f"{split}_{array}.npy" for split in SPLITS[:2] for array in ("y", "start")]
         return [self.prepared / name / file for file in (*arrays, "pairs.json")]
 
-    def model(self, name: str) -> Path:
-        """Return the file of a model."""
-        return self.out / "models" / name / "model.pt"
+    def model(self, name: str, file: str = "model.pt") -> Path:
+        """Return a file of a model, by default its weights."""
+        return self.out / "models" / name / file
 
     def model_files(self, name: str, *, trained: bool) -> list[Path]:
         """Return all files of a model: trained by the run, or imported."""
-        others = ["model_config.json", "made_with.json", *(["training.csv"] if trained else [])]
-        return [self.model(name), *(self.model(name).with_name(other) for other in others)]
+        files = ["model.pt", "model_config.json", "made_with.json", *(["training.csv"] if trained else [])]
+        return [self.model(name, file) for file in files]
 
     def certificate(self, name: str) -> Path:
         """Return the certificate of a model."""
@@ -86,11 +86,11 @@ class Layout:
         """Return the folder of an experiment."""
         return self.out / "experiments" / name
 
-    def measurements(self, name: str, split: str, part: int) -> Path:
+    def measurements(self, name: str, split: str, part: int | str) -> Path:
         """Return the measurements of one part of an experiment's images."""
         return self.experiment(name) / "measurements" / f"{split}_{part}.npz"
 
-    def result(self, name: str, method: str, part: int, suffix: str) -> Path:
+    def result(self, name: str, method: str, part: int | str, suffix: str) -> Path:
         """Return a result of a method: ".csv" (a row an image), "_iterations.csv" or ".npz" (the images)."""
         return self.experiment(name) / method / f"{part}{suffix}"
 

@@ -4,16 +4,16 @@ rule figure:
         more=lambda wildcards: ARTIFACTS.figures[wildcards.figure].more,
         notebook=lambda wildcards: SOURCE / f"workflow/notebooks/{ARTIFACTS.figures[wildcards.figure].kind}.ipynb",
     output:
-        pdf=OUT / "figures/{figure}.pdf",
+        pdf=LAYOUT.figure("{figure}")[0],
         png=report(
-            OUT / "figures/{figure}.png",
+            LAYOUT.figure("{figure}")[1],
             caption="../report/figure.rst",
             category=lambda wildcards: ARTIFACTS.figures[wildcards.figure].category,
             subcategory=lambda wildcards: ARTIFACTS.figures[wildcards.figure].name,
             labels={"figure": "{figure}", "format": "picture"},
         ),
         html=report(
-            OUT / "figures/{figure}.html",
+            LAYOUT.figure("{figure}")[2],
             caption="../report/notebook.rst",
             category=lambda wildcards: ARTIFACTS.figures[wildcards.figure].category,
             subcategory=lambda wildcards: ARTIFACTS.figures[wildcards.figure].name,
@@ -52,15 +52,15 @@ rule table:
         files=lambda wildcards: ARTIFACTS.tables[wildcards.table].files,
         more=lambda wildcards: ARTIFACTS.tables[wildcards.table].more,
     output:
-        csv=OUT / "tables/{table}.csv",
-        markdown=OUT / "tables/{table}.md",
+        csv=LAYOUT.table("{table}"),
+        markdown=LAYOUT.table("{table}").with_suffix(".md"),
         html=report(
-            OUT / "tables/{table}.html",
+            LAYOUT.table("{table}").with_suffix(".html"),
             caption="../report/table.rst",
             category="Tables",
             labels={"table": "{table}"},
         ),
-        latex=OUT / "tables/{table}.tex",
+        latex=LAYOUT.table("{table}").with_suffix(".tex"),
     log:
         LOGS / "tables/{table}.log",
     benchmark:

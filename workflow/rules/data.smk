@@ -2,7 +2,7 @@
 # are functions of the output as derived, and derived params trigger no reruns. The source of other data is tracked.
 rule prepare_data:
     output:
-        [LAYOUT.prepared / "{prepared}" / f"{split}.npy" for split in ("train", "validation", "test")],
+        LAYOUT.data("{prepared}"),
     log:
         LOGS / "prepare_data/{prepared}.log",
     benchmark:

@@ -2,7 +2,7 @@ rule curves_of_model:
     input:
         unpack(lambda wildcards: PLAN.certified(wildcards.model)),
     output:
-        OUT / "curves/{curves}/{model}.csv",
+        LAYOUT.curves("{curves}", ["{model}"]),
     log:
         LOGS / "curves/{curves}_{model}.log",
     benchmark:
@@ -26,8 +26,8 @@ rule prior_of_model:
         unpack(lambda wildcards: PLAN.certified(wildcards.model)),
         data=lambda wildcards: PLAN.model_data(wildcards.model),
     output:
-        prior=OUT / "priors/{priors}/{model}/{perturbation}.csv",
-        arrays=OUT / "priors/{priors}/{model}/{perturbation}.npz",
+        prior=LAYOUT.prior("{priors}", "{model}", "{perturbation}"),
+        arrays=LAYOUT.prior("{priors}", "{model}", "{perturbation}", ".npz"),
     log:
         LOGS / "priors/{priors}_{model}_{perturbation}.log",
     benchmark:
@@ -57,8 +57,8 @@ rule proximal_steps:
         unpack(lambda wildcards: PLAN.certified(wildcards.model)),
         data=lambda wildcards: PLAN.model_data(wildcards.model),
     output:
-        prior=OUT / "priors/{priors}/{model}/steps.csv",
-        arrays=OUT / "priors/{priors}/{model}/steps.npz",
+        prior=LAYOUT.prior("{priors}", "{model}", "steps"),
+        arrays=LAYOUT.prior("{priors}", "{model}", "steps", ".npz"),
     log:
         LOGS / "priors/{priors}_{model}_steps.log",
     benchmark:

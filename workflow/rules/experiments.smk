@@ -2,7 +2,7 @@ rule measure:
     input:
         data=lambda wildcards: PLAN.measured_data(wildcards.experiment, wildcards.split),
     output:
-        OUT / "experiments/{experiment}/measurements/{split}_{part}.npz",
+        LAYOUT.measurements("{experiment}", "{split}", "{part}"),
     log:
         LOGS / "measure/{experiment}_{split}_{part}.log",
     benchmark:
@@ -30,9 +30,9 @@ rule measure:
 rule tune:
     input:
         unpack(lambda wildcards: PLAN.method_files(wildcards.experiment, wildcards.method)),
-        measurement=OUT / "experiments/{experiment}/measurements/validation_0.npz",
+        measurement=LAYOUT.measurements("{experiment}", "validation", 0),
     output:
-        OUT / "experiments/{experiment}/tuning/{method}/{grid}.json",
+        LAYOUT.scores("{experiment}", "{method}", "{grid}"),
     log:
         LOGS / "tune/{experiment}_{method}_{grid}.log",
     benchmark:
@@ -64,7 +64,7 @@ rule choose:
     input:
         lambda wildcards: PLAN.score_files(wildcards.experiment, wildcards.method),
     output:
-        OUT / "experiments/{experiment}/tuning/{method}.json",
+        LAYOUT.chosen("{experiment}", "{method}"),
     log:
         LOGS / "choose/{experiment}_{method}.log",
     benchmark:
@@ -85,12 +85,12 @@ rule choose:
 rule reconstruct:
     input:
         unpack(lambda wildcards: PLAN.method_files(wildcards.experiment, wildcards.method)),
-        measurement=OUT / "experiments/{experiment}/measurements/test_{part}.npz",
+        measurement=LAYOUT.measurements("{experiment}", "test", "{part}"),
         tuned=lambda wildcards: PLAN.chosen_parameters(wildcards.experiment, wildcards.method),
     output:
-        images=OUT / "experiments/{experiment}/{method}/{part}.csv",
-        iterations=OUT / "experiments/{experiment}/{method}/{part}_iterations.csv",
-        arrays=OUT / "experiments/{experiment}/{method}/{part}.npz",
+        images=LAYOUT.result("{experiment}", "{method}", "{part}", ".csv"),
+        iterations=LAYOUT.result("{experiment}", "{method}", "{part}", "_iterations.csv"),
+        arrays=LAYOUT.result("{experiment}", "{method}", "{part}", ".npz"),
     log:
         LOGS / "reconstruct/{experiment}_{method}_{part}.log",
     benchmark:

@@ -32,10 +32,10 @@ rule train:
         pairs=lambda wildcards: PLAN.model_pairs(wildcards.model),
         init=lambda wildcards: PLAN.init_model(wildcards.model),
     output:
-        model=OUT / "models/{model}/model.pt",
-        config=OUT / "models/{model}/model_config.json",
-        made=OUT / "models/{model}/made_with.json",
-        log=OUT / "models/{model}/training.csv",
+        model=LAYOUT.model("{model}"),
+        config=LAYOUT.model("{model}", "model_config.json"),
+        made=LAYOUT.model("{model}", "made_with.json"),
+        log=LAYOUT.model("{model}", "training.csv"),
     log:
         LOGS / "train/{model}.log",
     benchmark:
@@ -72,9 +72,9 @@ rule train:
 
 rule import_model:
     output:
-        model=OUT / "models/{model}/model.pt",
-        config=OUT / "models/{model}/model_config.json",
-        made=OUT / "models/{model}/made_with.json",
+        model=LAYOUT.model("{model}"),
+        config=LAYOUT.model("{model}", "model_config.json"),
+        made=LAYOUT.model("{model}", "made_with.json"),
     log:
         LOGS / "import/{model}.log",
     benchmark:
@@ -98,11 +98,11 @@ rule import_model:
 
 rule certify:
     input:
-        model=OUT / "models/{model}/model.pt",
-        config=OUT / "models/{model}/model_config.json",
+        model=LAYOUT.model("{model}"),
+        config=LAYOUT.model("{model}", "model_config.json"),
         data=lambda wildcards: PLAN.model_data(wildcards.model),
     output:
-        OUT / "certificates/{model}.json",
+        LAYOUT.certificate("{model}"),
     log:
         LOGS / "certify/{model}.log",
     benchmark:

@@ -25,7 +25,7 @@ rule provenance:
         mem_mb=2000,
         runtime=30,
     params:
-        config=lambda wildcards, output: canonical(config),
+        config=lambda wildcards, output: ARTIFACTS.text_file("config.json", canonical(config)),
         logs=lambda wildcards, output: LOGS,
         results=lambda wildcards, output: ARTIFACTS.list_file("results", ARTIFACTS.results),
         files=lambda wildcards, output: shlex.join(RESOLVED["files"]),
