@@ -61,6 +61,9 @@ class Part(Settings):
     tables: list[str] = Field(default=[], description="names of the files in tables/")
     figures: list[Figure] = Field(default=[], description="its figures, in their order")
     choices: list[MethodChoice] = Field(default=[], description="how parameters were set")
+    learned: dict[str, dict[str, str]] = Field(
+        default={}, description="models of methods, by titles of experiment and method"
+    )
 
 
 class Paper(Settings):
@@ -89,7 +92,6 @@ class Page(Settings):
     papers: list[Paper] = Field(description="the papers, in their order")
     models: list[Model] = Field(description="the networks of the run")
     certificates: dict[str, str] = Field(description="file of the certificate in the run's folder, by model")
-    learned: dict[str, dict[str, str]] = Field(description="model of a method, by titles of experiment and method")
 
 
 def markup(text: str) -> str:
@@ -146,7 +148,7 @@ def picture(path: Path, text: str) -> str:
     """Return a PNG file as an HTML image that holds its bytes; 100 of its pixels are an inch."""
     content = path.read_bytes()
     if content[:8] != b"\x89PNG\r\n\x1a\n":
-        raise UserError(f"{path} is no PNG file. If the pipeline made it, delete it, and the pipeline makes it anew.")
+        raise UserError(f"{path} is no PNG file. If it was made from other files, delete it and make it again.")
     plain = re.sub(r"[$\\{}]", "", text)
     width, height = struct.unpack(">II", content[16:24])
     source = f"data:image/png;base64,{base64.b64encode(content).decode()}"

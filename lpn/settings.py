@@ -192,6 +192,12 @@ class NamedFile(str):
     __slots__ = ()
 
 
+class NamedFolder(NamedFile):
+    """The path of a folder: jobs depend on all files in it."""
+
+    __slots__ = ()
+
+
 def as_file(value: Any) -> Any:
     """Return the path of a file or folder as settings keep it; what is no string is returned as it is."""
     return NamedFile(_resolved(value)) if isinstance(value, str) else value
@@ -199,7 +205,7 @@ def as_file(value: Any) -> Any:
 
 # paths; relative ones start at the file that they were read from
 File = Annotated[str, BeforeValidator(as_file), AfterValidator(NamedFile)]
-Folder = File  # jobs depend on all files in it
+Folder = Annotated[str, BeforeValidator(as_file), AfterValidator(NamedFolder)]
 
 
 class Choice:

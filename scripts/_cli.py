@@ -24,9 +24,13 @@ Spec = TypeVar("Spec", bound=BaseModel)
 
 def run_job(main: Callable[[], None]) -> None:
     """Run a script's `main` as `run_cli` does, and end the log (no terminal) with the record of what it used and wrote."""
-    run_cli(main)
-    if WRITTEN and sys.stdout and not sys.stdout.isatty():
-        print(START + json.dumps(record()), flush=True)
+
+    def recorded() -> None:
+        main()
+        if WRITTEN and sys.stdout and not sys.stdout.isatty():
+            print(START + json.dumps(record()), flush=True)
+
+    run_cli(recorded)
 
 
 class Parser(argparse.ArgumentParser):

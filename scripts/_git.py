@@ -10,7 +10,7 @@ from lpn.files import checksum
 
 ROOT = Path(__file__).resolve().parent.parent
 CODE = ("lpn", "scripts", "workflow", "config")  # the folders of what makes results
-TEXT = {".py", ".smk", ".ipynb", ".yaml", ".yml", ".rst", ".md", ".json", ".toml"}
+TEXT = {".py", ".smk", ".ipynb", ".yaml", ".yml", ".rst", ".md", ".html", ".json", ".toml"}
 LARGE = 2**20  # bytes: no file of code is larger
 
 

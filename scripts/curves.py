@@ -9,7 +9,7 @@ example:
 
 import pandas as pd
 import torch
-from _cli import parser, read_spec, run_job
+from _cli import parser, read_spec, run_job, setup_compute
 from pydantic import Field, PositiveFloat, model_validator
 
 from lpn import laplacian
@@ -71,7 +71,7 @@ def main() -> None:
     arguments.add_output("--output", help="CSV file to write")
     args = arguments.parse_args()
     spec = read_spec(args.spec, CurveSpec)
-    torch.set_num_threads(1)
+    setup_compute(1, "cpu")
     model = load_model(args.model).double()
     if not isinstance(model, LPN) or model.input_shape != (1,):
         raise UserError(f"{args.model} is no learned proximal network of numbers. Give the model.pt of an lpn_scalar.")

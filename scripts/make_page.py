@@ -38,8 +38,8 @@ class Content:
         """Return a figure as HTML."""
         return pages.picture(self.folder / f"figures/{figure.name}.png", figure.caption)
 
-    def table(self, name: str) -> str:
-        """Return a table as HTML, with the certificates of its models."""
+    def table(self, name: str, part: pages.Part) -> str:
+        """Return a table of a part as HTML, with the certificates of its models."""
         path = self.folder / f"tables/{name}.csv"
         try:
             with path.open(encoding="utf-8", newline="") as file:
@@ -47,7 +47,7 @@ class Content:
         except (OSError, ValueError, csv.Error) as error:
             raise UserError(f"{path} can't be read as a CSV table ({error}). Delete it, and make it again.") from error
         shown = [row for row in rows if row.get("ours", "this run's")]
-        table = pages.html_table(self._without_scale(shown), [self._mark(row) for row in shown])
+        table = pages.html_table(self._without_scale(shown), [self._mark(row, part.learned) for row in shown])
         hidden = len(rows) - len(shown)
         return table + f"<p>The CSV file also has published values without ours: {hidden}.</p>" * bool(hidden)
 
@@ -57,9 +57,9 @@ class Content:
             return rows
         return [{name: value for name, value in row.items() if name != "scale"} for row in rows]
 
-    def _mark(self, row: dict[str, str]) -> str:
+    def _mark(self, row: dict[str, str], learned: dict[str, dict[str, str]]) -> str:
         """Return the certificate of a row's model, if it has one."""
-        model = row.get("model") or self.page.learned.get(row.get("experiment", ""), {}).get(row.get("method", ""), "")
+        model = row.get("model") or learned.get(row.get("experiment", ""), {}).get(row.get("method", ""), "")
         ours = row.get("source", "this run") == "this run"
         file = self.page.certificates.get(model)
         return pages.certificate_mark(self.folder, file) if file and ours else ""
@@ -71,7 +71,7 @@ class Content:
     def models(self) -> str:
         """Return the networks of the run as HTML."""
         rows = [model.model_dump() for model in self.page.models]
-        return pages.html_table(rows, [self._mark(row) for row in rows])
+        return pages.html_table(rows, [self._mark(row, {}) for row in rows])
 
 
 def main() -> None:

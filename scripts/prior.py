@@ -26,7 +26,7 @@ from lpn.files import atomic_path
 from lpn.images import centre, read_images
 from lpn.networks import LPN
 from lpn.perturb import PERTURBATIONS
-from lpn.prior import invert, regulariser
+from lpn.prior import METHODS, invert, regulariser
 from lpn.settings import Settings
 
 
@@ -34,13 +34,13 @@ class PriorSpec(Settings):
     """One evaluation of a prior."""
 
     model: str = Field(description="name of the model, for the column model")
-    perturbation: Literal["gaussian", "blur", "convex"] = Field(description="gaussian, blur or convex")
+    perturbation: Literal[tuple(PERTURBATIONS)] = Field(description="the corruption")  # type: ignore[valid-type]
     levels: list[NonNegativeFloat] = Field(min_length=1, description="levels of the perturbation, all different")
     images: PositiveInt = Field(description="number of test images, the first ones")
     seed: int = Field(description="seed of the Gaussian noise")
-    method: Literal["newton_cg", "cvx_cg", "cvx_gd", "ls"] = Field(default="newton_cg", description="method of inversion")
+    method: Literal[METHODS] = Field(default="newton_cg", description="method of inversion")  # type: ignore[valid-type]
     tolerance: PositiveFloat = Field(default=1e-6, description="tolerance on the relative residual of the inversion")
-    max_iterations: PositiveInt = Field(default=1000, description="largest number of iterations of the inversion")
+    max_iterations: PositiveInt = Field(default=200, description="largest number of iterations of the inversion")
 
     @field_validator("levels")
     @classmethod

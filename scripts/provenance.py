@@ -107,15 +107,18 @@ def summary(record: dict[str, Any], jobs: pd.DataFrame) -> str:
     }
     shown = ["job", *COSTS.values(), "device", "threads"]
     costliest = jobs.sort_values("seconds", ascending=False).head(20).reindex(columns=shown)
-    newest: dict[str, str] = {}
+    versions: dict[str, set[str]] = {}
     for job in record["jobs"].values():
-        newest |= job["packages"]
+        for package, version in job["packages"].items():
+            versions.setdefault(package, set()).add(version)
     tables = [
         pd.DataFrame(rows.items(), columns=["", "this run"]),
         pd.DataFrame([{"data": path, "SHA-256": values["sha256"]} for path, values in record["data"].items()]),
         pd.DataFrame(record["seeds"].items(), columns=["seed", "value"]),
         costliest.rename(columns={"job": "costliest jobs"}),
-        pd.DataFrame(sorted(newest.items()), columns=["package", "version"]),
+        pd.DataFrame(
+            [{"package": package, "version": ", ".join(sorted(versions[package]))} for package in sorted(versions)]
+        ),
     ]
     texts = [table.astype(object).where(table.notna(), "").to_markdown(index=False) for table in tables]
     return mixture(record["mixed"]) + "\n\n".join(texts) + "\n"

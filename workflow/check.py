@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from checks import config_faults, missing_packages, used
 from configuration import ROOT, SECTIONS, ConfigurationError, collect, expand
+from fingerprint import own_files
 from schema import Config, Experiment
 
 from lpn.settings import Component, as_file, files, parts, plug_in_fault, sentences
@@ -52,7 +53,8 @@ def complete(paths: list[Path], overrides: Mapping[str, Any]) -> dict[str, Any]:
     for section in SECTIONS:
         dump[section] = {name: value for name, value in dump[section].items() if name in run[section]}
     dump["data"] = {name: dataset.model_dump(mode="json") for name, dataset in data.items()}
-    plug_ins = {c.name.rpartition(":")[0] for c in parts(config) if isinstance(c, Component) and ":" in c.name}
+    classes = {Path(c.name.rpartition(":")[0]) for c in parts(config) if isinstance(c, Component) and ":" in c.name}
+    plug_ins = {str(file) for file in own_files(*classes)[0]}
     named = {file for name in run["models"] for file in files(config.models[name])}
     named |= {file for name in run["experiments"] for file in files(config.experiments[name])}
     named |= {file for dataset in data.values() for file in files(dataset)}

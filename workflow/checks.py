@@ -14,7 +14,7 @@ from lpn.figures import check_formulas
 from lpn.metrics import check_border
 from lpn.networks import NetworkSettings
 from lpn.packages import missing
-from lpn.settings import Settings, files, sentences
+from lpn.settings import NamedFolder, Settings, files, sentences
 
 RESERVED = ("certificates", "published")  # tables of every run
 LARGE = 4096  # the side of images of unknown sizes: it fits all, so that what does not depend on sizes is checked
@@ -55,7 +55,7 @@ def config_faults(config: Config, run: dict[str, list[str]], own: set[str], data
 
     yield from _attempt("label", check_formulas, config.label)
     for name in checked("models"):
-        yield from _attempt(f"models.{name}", _model_faults, config, name)
+        yield from _attempt(f"models.{name}", _model_faults, config, name, data_folder)
     for section in ("curves", "priors"):
         for name in checked(section):
             yield from _attempt(f"{section}.{name}", _evaluation_faults, config, section, name)
@@ -64,6 +64,11 @@ def config_faults(config: Config, run: dict[str, list[str]], own: set[str], data
         if (table := config.experiments[name].table) in tables:
             yield f"key 'experiments.{name}.table': the run has another table '{table}'. Choose another name."
         yield from _attempt(f"experiments.{name}", _experiment_faults, config, name, data_folder)
+    titles: dict[tuple[str, str], str] = {}
+    for name in run["experiments"]:
+        experiment = config.experiments[name]
+        if (other := titles.setdefault((experiment.table, experiment.title), name)) != name:
+            yield f"key 'experiments.{name}.title' is that of '{other}', in the same table. Give it a title of its own."
 
 
 def missing_packages(config: Config) -> Iterator[str]:
@@ -104,16 +109,17 @@ def _sizes(data: DataSet, split: str) -> Sizes | None:
 
 
 def _missing(key: str, settings: Settings, later: Path | None = None) -> Iterator[str]:
-    """Yield the files that settings name and that do not exist; those below the folder `later` may be placed later."""
+    """Yield the files and folders that settings name and that do not exist; those below `later` may be placed later."""
     for file in files(settings):
-        if not Path(file).is_file() and later not in Path(file).absolute().parents:
-            yield f"key '{key}' names the file {file}, which does not exist."
+        folder, path = isinstance(file, NamedFolder), Path(file)
+        if not (path.is_dir() if folder else path.is_file()) and later not in path.absolute().parents:
+            yield f"key '{key}' names the {'folder' if folder else 'file'} {file}, which does not exist."
 
 
-def _model_faults(config: Config, name: str) -> Iterator[str]:
+def _model_faults(config: Config, name: str, data_folder: Path) -> Iterator[str]:
     """Yield what is wrong with a model: what it starts from, its data, its network."""
     model, key = config.models[name], f"models.{name}"
-    yield from _missing(f"{key}.source", model)
+    yield from _missing(key, model, data_folder) if isinstance(model, Model) else _missing(f"{key}.source", model)
     data = _dataset(config, f"{key}.data", model.data)
     if isinstance(model, Model):
         chain = [name, *_ancestors(config, name)]

@@ -21,7 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "lpn"
 OBSERVERS = {"lpn.record"}  # modules that say how a result was made, and never change it
 MESSAGES = {"print", "warn", "exit", "parser"}  # functions whose arguments are read by people alone
-TEXTS = {"help", "description", "desc", "unit", "title"}  # keyword arguments that are
+SHOWN = {"Field", "Parser", "add_argument", "add_output", "tqdm", "first_good"}  # functions of which some arguments are,
+TEXTS = {"help", "description", "desc", "unit"}  # and these arguments
 
 
 class _Meaning(ast.NodeTransformer):
@@ -44,7 +45,8 @@ class _Meaning(ast.NodeTransformer):
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         if name in MESSAGES:
             node.args, node.keywords = [], []
-        node.keywords = [keyword for keyword in node.keywords if keyword.arg not in TEXTS]
+        if name in SHOWN:
+            node.keywords = [keyword for keyword in node.keywords if keyword.arg not in TEXTS]
         return self.generic_visit(node)
 
     def visit_arg(self, node: ast.arg) -> ast.AST:
@@ -121,18 +123,24 @@ def _with_parents(module: str) -> set[str]:
     return {".".join(parts[:end]) for end in range(1, len(parts) + 1)}
 
 
-def code_files(*entries: Path) -> tuple[Path, ...]:
-    """Return every file that running `entries` (scripts, notebooks, modules, plug-ins) can execute, sorted."""
-    pending, others, modules = list(entries), set[Path](), {PACKAGE}
+def own_files(*entries: Path) -> tuple[set[Path], set[str]]:
+    """Return scripts, notebooks or plug-ins with the files beside them that they import, and modules of the package."""
+    pending, files, modules = list(entries), set[Path](), {PACKAGE}
     while pending:
         path = pending.pop()
         if module := _module_name(path):
             modules.add(module)
-        elif path not in others:
-            others.add(path)
+        elif path not in files:
+            files.add(path)
             imported, neighbours = _imports(path)
             pending += neighbours
             modules |= imported
+    return files, modules
+
+
+def code_files(*entries: Path) -> tuple[Path, ...]:
+    """Return every file that running `entries` (scripts, notebooks, modules, plug-ins) can execute, sorted."""
+    others, modules = own_files(*entries)
     upstream = modules.union(*map(_upstream, modules))
     packages = {parent for module in upstream for parent in _with_parents(module)}
     packages |= packages.union(*map(_upstream, packages))

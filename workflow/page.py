@@ -29,10 +29,6 @@ def page(artifacts: Artifacts, configfiles: Iterable[Path]) -> dict[str, Any]:
     parts = {LPN: _evaluations(artifacts), OPERATORS: list[dict[str, Any]]()}
     for table in sorted(name for name, artifact in artifacts.tables.items() if artifact.section == "experiments"):
         parts[OPERATORS if table in OF_2017 else LPN].append(_experiments(artifacts, table))
-    learned: dict[str, dict[str, str]] = {}
-    for experiment, method in _methods(plan):
-        if model := learned_model(method):
-            learned.setdefault(experiment["title"], {})[method["title"]] = model
     return {
         "run": config["run"],
         "label": config["label"],
@@ -40,7 +36,6 @@ def page(artifacts: Artifacts, configfiles: Iterable[Path]) -> dict[str, Any]:
         "papers": [{"title": title, "parts": found} for title, found in parts.items() if found],
         "models": [_model(name, model) for name, model in plan.models.items()],
         "certificates": {name: _inside(plan.layout, plan.layout.certificate(name)) for name in plan.certifiable},
-        "learned": learned,
     }
 
 
@@ -49,9 +44,9 @@ def _inside(layout: Layout, path: Path) -> str:
     return path.relative_to(layout.out).as_posix()
 
 
-def _methods(plan: Plan) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """Return all experiments with each of their methods."""
-    return [(experiment, method) for experiment in plan.experiments.values() for method in experiment["methods"].values()]
+def _learned(experiment: Mapping[str, Any]) -> dict[str, str]:
+    """Return the models of an experiment's methods, by their titles."""
+    return {method["title"]: model for method in experiment["methods"].values() if (model := learned_model(method))}
 
 
 def _figures(artifacts: Artifacts, section: str, name: str) -> list[dict[str, str]]:
@@ -83,6 +78,7 @@ def _experiments(artifacts: Artifacts, table: str) -> dict[str, Any]:
         "tables": [table],
         "figures": list(itertools.chain.from_iterable(_figures(artifacts, "experiments", name) for name in members)),
         "choices": [_choice(plan, name, method) for name in members for method in plan.experiments[name]["methods"]],
+        "learned": {plan.experiments[name]["title"]: _learned(plan.experiments[name]) for name in members},
     }
 
 
@@ -118,16 +114,16 @@ def _model(name: str, model: Mapping[str, Any]) -> dict[str, str]:
     """Return the network, the data and the schedule of a model in words."""
     network = dict(model["network"])
     title = network.pop("name")
-    row = {"model": name, "network": f"{title} ({_words(_flat(network))})"}
+    noise = model["sigma"] or (model.get("pairs") or {}).get("noise", "")  # that of images, or of measurements
+    row = {"model": name, "network": f"{title} ({_words(_flat(network))})", "data": model["data"], "noise": f"{noise}"}
     if "source" in model:
-        return row | {"data": "", "noise": "", "schedule": f"trained before: {model['source']}"}
+        return row | {"schedule": f"trained before: {model['source']}"}
     phases = [
         f"{phase['loss']['name']}: {phase['steps']} steps, rate {phase['lr']:g}"
         + (f" to {phase['final_lr']:g}" if phase.get("final_lr") else "")
         for phase in model["phases"]
     ]
-    schedule = "; ".join(phases) + f"; batch {model['batch_size']}, {model['precision']}"
-    return row | {"data": model["data"], "noise": f"{model['sigma']}", "schedule": schedule}
+    return row | {"schedule": "; ".join(phases) + f"; batch {model['batch_size']}, {model['precision']}"}
 
 
 def _words(settings: Mapping[str, Any]) -> str:

@@ -24,6 +24,7 @@ from lpn.experiment import Method, Scores
 from lpn.fetch import Sha256
 from lpn.networks import NetworkSettings
 from lpn.operators import OperatorSettings
+from lpn.perturb import PERTURBATIONS
 from lpn.prior import METHODS
 from lpn.settings import Choice, File, Folder, Settings, names
 from lpn.training.settings import Logging, TrainingSettings
@@ -151,7 +152,7 @@ class Priors(Settings):
     images: PositiveInt = Field(description="number of test images")
     seed: NonNegativeInt = Field(description="seed of the Gaussian perturbation and of the noise of repeated steps")
     inversion: Inversion = Field(default=Inversion(), description="how f(y) = x is solved")
-    perturbations: dict[Literal["gaussian", "blur", "convex"], Perturbation] = Field(
+    perturbations: dict[Literal[tuple(PERTURBATIONS)], Perturbation] = Field(  # type: ignore[valid-type]
         default={}, description="the corruptions, by kind"
     )
     repeated: Repeated | None = Field(default=None, description="repeated proximal steps of the model (null: none)")

@@ -2,6 +2,7 @@
 
 import collections
 import importlib.metadata
+from collections.abc import Mapping
 from pathlib import Path
 
 from lpn.record import read_records
@@ -10,17 +11,19 @@ PACKAGES = ("torch", "numpy")
 
 
 def installed() -> str:
-    """Return the installed versions."""
-    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES)
+    """Return the installed versions, without the build that follows a "+"."""
+    return _versions({name: importlib.metadata.version(name) for name in PACKAGES})
+
+
+def _versions(packages: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {packages[name].partition('+')[0]}" for name in PACKAGES)
 
 
 def versions_of(logs: Path) -> collections.Counter[str]:
     """Return how many jobs used which versions; jobs that did not use both packages are not counted."""
     used = [record["packages"] for record in read_records(logs).values()]
     both = [versions for versions in used if all(name in versions for name in PACKAGES)]
-    return collections.Counter(
-        ", ".join(f"{name} {versions[name].partition('+')[0]}" for name in PACKAGES) for versions in both
-    )
+    return collections.Counter(map(_versions, both))
 
 
 def note_of_other_versions(logs: Path) -> str:

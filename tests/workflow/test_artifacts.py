@@ -133,7 +133,7 @@ def test_tables_of_evaluations(checker: Checker) -> None:
 
 
 def test_experiments_of_a_table_share_it(checker: Checker) -> None:
-    second = {"like": "deblur", "data": "photographs", "noise": 0.1, "methods": ["observation"]}
+    second = {"like": "deblur", "title": "Noisy", "data": "photographs", "noise": 0.1, "methods": ["observation"]}
     artifacts = changed(checker, {"experiments": {"second": second}, "make": ["deblur", "second"]})
     table = artifacts.tables["deblurring"]
     assert table.files[-2:] == [OUT / f"experiments/second/observation/{part}.csv" for part in (0, 1)]

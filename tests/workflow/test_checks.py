@@ -179,6 +179,10 @@ FAULTS = {
         deblur(table="published"),
         "key 'experiments.deblur.table': the run has another table 'published'. Choose another",
     ),
+    "title of two experiments": (
+        {"experiments": {"other": {"like": "deblur"}}, "make": ["deblur", "other"]},
+        "key 'experiments.other.title' is that of 'deblur', in the same table. Give it a title of its own.",
+    ),
     "table of curves": (deblur(table="laplacian"), "key 'experiments.deblur.table': the run has another table 'laplacian'."),
     # files
     "source": (model("mnist", source="nowhere.pt"), "nowhere.pt, which does not exist."),

@@ -380,6 +380,14 @@ def test_a_complete_configuration_has_all_defaults_and_nothing_unused(checker: C
     assert complete["files"] == [str(checker.folder / "median.py")]
 
 
+def test_files_beside_a_plug_in_are_named_with_it(checker: Checker) -> None:
+    plug_in, beside = checker.folder / "plug_in.py", checker.folder / "beside_plug_in.py"
+    beside.write_text("SIZE = 3\n")
+    plug_in.write_text(f"import beside_plug_in\n{(checker.folder / 'median.py').read_text()}")
+    complete = checker.tiny({"methods": {"plug_in": {"prox": {"name": "plug_in.py:Median"}}}})
+    assert complete["files"] == [str(beside), str(plug_in)]
+
+
 def test_data_sets_have_their_settings_even_if_no_file_defines_them(checker: Checker) -> None:
     by_name = checker.tiny({"models": {"dncnn": {"data": "bsds500"}}})["config"]["data"]["bsds500"]
     assert by_name == {"name": "bsds500", "grey": False, "count": 200}

@@ -83,6 +83,8 @@ def test_other_code_means_something_else(same: Callable[[str, str], bool], old: 
         ("class A:\n    'text'\n    x = 1", "class A:\n    x = 1", True),
         ("warn('a')", "warn('b')", True),
         ("log('a')", "log('b')", False),
+        ("tqdm(x, unit='a')", "tqdm(x, unit='b')", True),
+        ("read(x, unit='a')", "read(x, unit='b')", False),
     ],
 )
 def test_what_people_read_means_nothing(same: Callable[[str, str], bool], first: str, second: str, equal: bool) -> None:

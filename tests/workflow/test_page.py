@@ -183,6 +183,17 @@ def test_papers_in_their_order(checker: Checker) -> None:
     assert content["command"] == "snakemake --cores 2"
 
 
+def test_models_have_their_data_and_noise(checker: Checker) -> None:
+    (checker.folder / "model.pt").touch()
+    complete = checker.tiny({"models": {"mnist": {"source": "model.pt"}}})
+    plan = Plan(complete["config"], complete["facts"], Layout("tiny", Path("data")))
+    plan.models["faces"] |= {"sigma": None, "pairs": {"noise": 3.2}}  # of an adversarial regulariser
+    rows = {row["model"]: row for row in page(Artifacts(plan), [])["models"]}
+    assert (rows["mnist"]["data"], rows["mnist"]["noise"]) == ("mnist", "0.1")
+    assert rows["mnist"]["schedule"].startswith("trained before: ")
+    assert rows["faces"]["noise"] == "3.2"
+
+
 @pytest.mark.parametrize(
     ("name", "content"), [("figures/deblur_comparison.png", b"no picture"), ("tables/mnist.csv", b"\xff")]
 )
