@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from lpn.plug_ins import plug_in_fault
+
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST}
 
@@ -51,8 +53,6 @@ def run_cli(main: Callable[[], None]) -> None:
             )
         if isinstance(error, OSError) and error.errno in REFUSED and error.filename:
             sys.exit(f"error: {error.filename}: {error.strerror}. Choose another place, or change its permissions.")
-        from lpn.settings import plug_in_fault
-
         if fault := plug_in_fault(error):
             sys.exit(f"error: {fault}")
         raise

@@ -7,13 +7,10 @@ class. A name such as ``my_operators.py:Mri`` is a class in a file of the user's
 
 import difflib
 import importlib
-import importlib.util
 import inspect
 import os
 import pkgutil
 import re
-import sys
-import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +18,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError, core_schema
+
+from lpn.plug_ins import line_of, load
 
 KINDS = {  # the key that chooses a component, and where the built-in ones are
     "operator": "lpn.operators",
@@ -120,28 +119,11 @@ def _classes(module: ModuleType, kind: str) -> dict[str, type[Component]]:
     }
 
 
-_PLUG_INS: dict[str, ModuleType] = {}  # the modules of files of the user's, by path
-
-
 def _plug_in(kind: str, path: str, class_name: str) -> type[Component]:
-    """Return a class from a file of the user's, which is run once; it may import files beside it."""
-    file = Path(path).resolve()
-    if not file.is_file():
+    """Return a class from a file of the user's."""
+    if not Path(path).is_file():
         raise ValueError(f"the file {path} of the {kind} '{class_name}' does not exist.")
-    if str(file) not in _PLUG_INS:
-        spec = importlib.util.spec_from_file_location(f"plug_in_{file.stem}_{len(_PLUG_INS)}", file)
-        assert spec is not None
-        assert spec.loader is not None
-        module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-        sys.path.append(str(file.parent))
-        try:
-            spec.loader.exec_module(module)
-        except (Exception, SystemExit) as error:
-            del sys.modules[spec.name]
-            text = str(error).splitlines()[0] if str(error) else ""
-            raise ValueError(f"{path}{_line(error, file)} does not run ({type(error).__name__}: {text}).") from error
-        _PLUG_INS[str(file)] = module
-    classes = _classes(_PLUG_INS[str(file)], kind)
+    classes = _classes(load(path), kind)
     if class_name not in classes:
         base = importlib.import_module(KINDS[kind]).BASE.__name__
         raise ValueError(
@@ -151,27 +133,10 @@ def _plug_in(kind: str, path: str, class_name: str) -> type[Component]:
     return classes[class_name]
 
 
-def _line(error: BaseException, file: Path) -> str:
-    """Return ", line 7" where an error arose in the file."""
-    if isinstance(error, SyntaxError) and error.filename == str(file):
-        return f", line {error.lineno}"
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
-    return f", line {lines[-1]}" if lines else ""
-
-
-def plug_in_fault(error: BaseException) -> str | None:
-    """Return an error that arose in a file of the user's, with the file and the line; None for other errors."""
-    frames = traceback.extract_tb(error.__traceback__)
-    if isinstance(error, NotImplementedError) and _PLUG_INS:
-        return f"a class of {' or '.join(_PLUG_INS)} lacks `{frames[-1].name}`, which {frames[-1].filename} describes"
-    own = [f"{frame.filename}, line {frame.lineno}" for frame in frames if frame.filename in _PLUG_INS]
-    return f"{own[-1]}: {type(error).__name__}: {error}" if own else None
-
-
 def blame(settings: Component, error: Exception) -> str:
     """Return where in a plug-in's file an error arose, e.g. "mri.py, line 7: "; nothing for built-in components."""
     path, colon, _ = settings.name.rpartition(":")
-    return f"{path}{_line(error, Path(path).resolve())}: " if colon else ""
+    return f"{path}{line_of(error, Path(path).resolve())}: " if colon else ""
 
 
 def _resolved(path: str) -> str:

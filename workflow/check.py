@@ -23,7 +23,8 @@ from configuration import ROOT, SECTIONS, ConfigurationError, collect, expand
 from fingerprint import own_files
 from schema import Config, Experiment
 
-from lpn.settings import Component, as_file, files, parts, plug_in_fault, sentences
+from lpn.plug_ins import plug_in_fault
+from lpn.settings import Component, as_file, files, parts, sentences
 
 
 def complete(paths: list[Path], overrides: Mapping[str, Any]) -> dict[str, Any]:
