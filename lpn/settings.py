@@ -74,6 +74,12 @@ class Component(Settings):
     requires: ClassVar[dict[str, str]] = {}  # packages that may be missing, by their import names: how to install each
     name: str = Field(default="", description="what to use: a name below, or FILE.py:CLASS")
 
+    @property
+    def plug_in(self) -> Path | None:
+        """The file of the user's that the component is in; None for built-in ones."""
+        path, colon, _ = self.name.rpartition(":")
+        return Path(path) if colon else None
+
     @model_validator(mode="before")
     @classmethod
     def _own_name(cls, values: Any) -> Any:
@@ -135,8 +141,8 @@ def _plug_in(kind: str, path: str, class_name: str) -> type[Component]:
 
 def blame(settings: Component, error: Exception) -> str:
     """Return where in a plug-in's file an error arose, e.g. "mri.py, line 7: "; nothing for built-in components."""
-    path, colon, _ = settings.name.rpartition(":")
-    return f"{path}{line_of(error, Path(path).resolve())}: " if colon else ""
+    file = settings.plug_in
+    return f"{file}{line_of(error, file.resolve())}: " if file else ""
 
 
 def _resolved(path: str) -> str:

@@ -54,8 +54,8 @@ def complete(paths: list[Path], overrides: Mapping[str, Any]) -> dict[str, Any]:
     for section in SECTIONS:
         dump[section] = {name: value for name, value in dump[section].items() if name in run[section]}
     dump["data"] = {name: dataset.model_dump(mode="json") for name, dataset in data.items()}
-    classes = {Path(c.name.rpartition(":")[0]) for c in parts(config) if isinstance(c, Component) and ":" in c.name}
-    plug_ins = {str(file) for file in own_files(*classes)[0]}
+    named_plug_ins = {part.plug_in for part in parts(config) if isinstance(part, Component) and part.plug_in}
+    plug_ins = {str(file) for file in own_files(*named_plug_ins)[0]}
     named = {file for name in run["models"] for file in files(config.models[name])}
     named |= {file for name in run["experiments"] for file in files(config.experiments[name])}
     named |= {file for dataset in data.values() for file in files(dataset)}

@@ -143,7 +143,7 @@ def build_operator(settings: OperatorSettings, input_shape: tuple[int, ...], see
     try:
         settings.check(input_shape)
         operator = settings.build(input_shape, seed)
-        fault = operator_fault(operator, input_shape) if ":" in settings.name else None
+        fault = operator_fault(operator, input_shape) if settings.plug_in else None
     except Exception as error:
         place = blame(settings, error)
         if not place or isinstance(error, UserError):

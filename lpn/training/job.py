@@ -104,7 +104,7 @@ def captures(spec: TrainSpec) -> bool:
 
     A plug-in may read values, or change from step to step, which a captured step would not show.
     """
-    own = not any(isinstance(part, Component) and ":" in part.name for part in parts(spec))
+    own = not any(isinstance(part, Component) and part.plug_in for part in parts(spec))
     return own and spec.network.compiles and not spec.compile
 
 
@@ -136,7 +136,7 @@ def validation_of(
 
 def checksums(spec: TrainSpec, data: Path | None, init: Path | None, pairs: Path | None = None) -> dict[str, str]:
     """Return the checksums of the files that decide the training: data, weights, plug-ins and files of the settings."""
-    plug_ins = {part.name.rpartition(":")[0] for part in parts(spec) if isinstance(part, Component)} - {""}
+    plug_ins = {str(part.plug_in) for part in parts(spec) if isinstance(part, Component) and part.plug_in}
     named = {name: name for name in [*files(spec), *plug_ins]} | {"data": data and data / "train.npy", "init": init}
     named |= {name: pairs / f"train_{name}.npy" for name in PAIRS} if pairs else {}
     return {key: checksum(file) for key, file in named.items() if file}
