@@ -26,7 +26,7 @@ $(READY): requirements.lock pyproject.toml
 	.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --editable .
 	touch $@
 
-demo: $(READY) ## Laplace samples and MNIST digits at the paper's settings, all else reduced, in results/demo/
+demo: $(READY) ## Laplace samples at the paper's settings, digits by a trained and a reduced network, in results/demo/
 	$(SNAKEMAKE) --resources gpu=$(GPUS)
 	@$(NAME_RUN) && echo "All results on one page: results/$$run/index.html"
 
@@ -37,8 +37,8 @@ paper-mnist: CONFIG = config/mnist.yaml
 paper-mnist: demo ## the MNIST figures at the paper's settings, in results/mnist/ (a GPU is advised)
 
 page: $(READY) ## the page of the run that CONFIG names, finished or not, results/<run>/index.html
-	$(NAME_RUN) && python workflow/page.py $(CONFIG) --output .snakemake/lpn/page.json && \
-		python scripts/make_page.py --spec .snakemake/lpn/page.json --logs logs/$$run --output results/$$run/index.html
+	$(NAME_RUN) && python workflow/page.py $(CONFIG) --output .snakemake/lpn/runs/$$run/page.json && \
+		python scripts/make_page.py --spec .snakemake/lpn/runs/$$run/page.json --logs logs/$$run --output results/$$run/index.html
 
 test: $(READY) browser ## all tests
 	pytest --numprocesses 2 --dist loadfile

@@ -9,7 +9,7 @@ from torch import Tensor
 from lpn.networks import LPN
 
 Array = TypeVar("Array", np.ndarray, Tensor)
-LARGEST = 100  # inverses f^{-1}(x) of images, which may be denoised again, reach 50; images in 0..255 lie above
+LARGEST = 100  # inverses f^{-1}(x) of images, which may be denoised again, reach 50; most images in 0..255 lie above
 
 
 def as_tensor(array: np.ndarray | Tensor) -> Tensor:

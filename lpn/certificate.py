@@ -7,6 +7,7 @@ very network that will be used.
 """
 
 import copy
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
@@ -101,8 +102,8 @@ def _orthogonal(w: Tensor, basis: Tensor) -> Tensor:
 def smallest_ritz_value(model: LPN, x: Tensor, steps: int, generator: torch.Generator) -> Tensor:
     """Return the smallest Ritz value of J_f at each point x (N, ...) after `steps` Lanczos steps, (N,).
 
-    It bounds the smallest eigenvalue from above, so one below 2 alpha disproves convexity. Full reorthogonalisation
-    (Golub and Van Loan, section 10.3). `generator` is the CPU's.
+    It bounds the smallest eigenvalue from above, so one below 2 alpha disproves convexity. NaN: the Jacobian is not finite.
+    Full reorthogonalisation (Golub and Van Loan, section 10.3). `generator` is the CPU's.
     """
 
     def draw() -> Tensor:
@@ -124,7 +125,11 @@ def smallest_ritz_value(model: LPN, x: Tensor, steps: int, generator: torch.Gene
         w = torch.where(norm > 1e-10, w, _orthogonal(draw(), q))
         basis.append(w / w.norm(dim=1, keepdim=True))
     projected = torch.einsum("nkd,ned->nke", q, torch.stack(images, 1))
-    return torch.linalg.eigvalsh((projected + projected.mT) / 2)[:, 0]
+    symmetric = (projected + projected.mT) / 2
+    finite = symmetric.isfinite().flatten(1).all(1)
+    values = x.new_full((len(x),), torch.nan)
+    values[finite] = torch.linalg.eigvalsh(symmetric[finite])[:, 0]
+    return values
 
 
 def jacobian_asymmetry(model: LPN, x: Tensor, generator: torch.Generator) -> Tensor:
@@ -153,11 +158,13 @@ def _pairs(x: Tensor, seed: int) -> list[tuple[Tensor, Tensor]]:
 
 
 def _least(values: Iterable[Tensor]) -> float:
-    """Return the least of scalars; NaN if one is, which no requirement meets. Python's min drops NaN."""
+    """Return the least of scalars; NaN if one is. Python's min would drop it."""
     return torch.stack([value.reshape(()) for value in values]).min().item()
 
 
-def _unmet(requirements: list[tuple[bool, str]]) -> tuple[str, ...]:
+def _unmet(measured: tuple[float, ...], requirements: list[tuple[bool, str]]) -> tuple[str, ...]:
+    if any(map(math.isnan, measured)):
+        return ("a measured value is not a number",)
     return tuple(sentence for met, sentence in requirements if not met)
 
 
@@ -185,7 +192,7 @@ def certify(model: LPN, x: Tensor, *, lanczos_steps: int, inversion_tolerance: f
         (monotone >= limit, f"f is not monotone ({monotone:.6g} below 2 alpha = {modulus:g})"),
         (residual <= inversion_tolerance, f"the inversion residual {residual:.3g} exceeds {inversion_tolerance:g}"),
     ]
-    failures = _unmet(requirements)
+    failures = _unmet((lowest_weight, asymmetry, eigenvalue, monotone, residual), requirements)
     return Certificate(lowest_weight, asymmetry, eigenvalue, modulus, monotone, residual, failures)
 
 
@@ -214,4 +221,4 @@ def certify_convex(model: Regulariser, x: Tensor, *, seed: int) -> ConvexCertifi
         (convexity >= -CONVEXITY_TOLERANCE, f"R is not convex along a segment (by {-convexity:.3g} of its value)"),
         (monotone >= -CONVEXITY_TOLERANCE, f"the gradient of R is not monotone ({monotone:.6g}, below 0)"),
     ]
-    return ConvexCertificate(lowest_weight, convexity, monotone, _unmet(requirements))
+    return ConvexCertificate(lowest_weight, convexity, monotone, _unmet((lowest_weight, convexity, monotone), requirements))

@@ -240,12 +240,13 @@ def made_with(path: str | Path) -> dict[str, Any]:
     "precision" is fp32, tf32 or bf16, and None if nothing is known. Raises UserError if what is written is damaged.
     """
     if is_safetensors(path):
-        file, text, remedy = Path(path), read_safetensors(path)[1].get("made_with"), "Export it again"
+        file, remedy = Path(path), "Export it again"
+        content = read_safetensors(path)[1].get("made_with")
     else:
         file, remedy = Path(path).with_name("made_with.json"), f"Delete it; the precision of {path} is then unknown"
-        text = file.read_text("utf-8") if file.exists() else None
+        content = file.read_bytes() if file.exists() else None
     try:
-        known = {"precision": None} if text is None else json.loads(text)
+        known = {"precision": None} if content is None else json.loads(content)
         return {"precision": known["precision"]} | known
     except (ValueError, LookupError, TypeError) as error:
         raise UserError(f"{file} is damaged: it does not say how the network was trained. {remedy}.") from error

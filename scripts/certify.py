@@ -4,7 +4,7 @@ Images of the test split are the points of networks of images, or their centres 
 none; an equally spaced grid from `low` to `high` are those of networks of numbers.
 
 example:
-  python scripts/certify.py --name mnist --model results/demo/models/mnist_small/model.pt --data data/prepared/mnist
+  python scripts/certify.py --name mnist_small --model results/demo/models/mnist_small/model.pt --data data/prepared/mnist
       --spec '{"points": 16, "lanczos_steps": 40, "inversion_tolerance": 1e-3, "seed": 0}'
 """
 

@@ -6,7 +6,7 @@ than the network's input are cut to their centres.
 
 example:
   python scripts/prior.py --model results/demo/models/mnist_small/model.pt --data data/prepared/mnist
-      --spec '{"model": "mnist", "perturbation": "gaussian", "levels": [0, 0.1], "images": 100, "seed": 0,
+      --spec '{"model": "mnist_small", "perturbation": "gaussian", "levels": [0, 0.1], "images": 100, "seed": 0,
       "method": "newton_cg", "tolerance": 1e-6, "max_iterations": 200}' --output gaussian.csv --arrays gaussian.npz
 """
 

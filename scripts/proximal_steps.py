@@ -7,7 +7,7 @@ Writes R as CSV (a row for each step and image; not shifted), and the images z_k
 
 example:
   python scripts/proximal_steps.py --model results/demo/models/mnist_small/model.pt --data data/prepared/mnist
-      --spec '{"model": "mnist", "images": [0, 4], "noise": 0.3, "seed": 0, "steps": [0, 1, 2, 5]}' --output steps.csv
+      --spec '{"model": "mnist_small", "images": [0, 4], "noise": 0.3, "seed": 0, "steps": [0, 1, 2, 5]}' --output steps.csv
       --arrays steps.npz
 """
 

@@ -287,8 +287,8 @@ def test_safetensors_under_other_names(tmp_path: Path, mnist_network: LPN) -> No
         read_checkpoint(tmp_path / "a.pt")
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]"])
-def test_a_damaged_note_of_the_arithmetic_is_named(content: str, tmp_path: Path) -> None:
-    (tmp_path / "made_with.json").write_text(content)
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b"\xff"])
+def test_a_damaged_note_of_the_arithmetic_is_named(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "made_with.json").write_bytes(content)
     with pytest.raises(UserError, match=r"made_with\.json is damaged: .*Delete it"):
         made_with(tmp_path / "model.pt")

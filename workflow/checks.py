@@ -113,7 +113,8 @@ def _missing(key: str, settings: Settings, later: Path | None = None) -> Iterato
     for file in files(settings):
         folder, path = isinstance(file, NamedFolder), Path(file)
         if not (path.is_dir() if folder else path.is_file()) and later not in path.absolute().parents:
-            yield f"key '{key}' names the {'folder' if folder else 'file'} {file}, which does not exist."
+            fault = f"is no {'folder' if folder else 'file'}" if file and path.exists() else "does not exist"
+            yield f"key '{key}' names the {'folder' if folder else 'file'} {file}, which {fault}."
 
 
 def _model_faults(config: Config, name: str, data_folder: Path) -> Iterator[str]:

@@ -21,8 +21,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "lpn"
 OBSERVERS = {"lpn.record"}  # modules that say how a result was made, and never change it
 MESSAGES = {"print", "warn", "exit", "parser"}  # functions whose arguments are read by people alone
-SHOWN = {"Field", "Parser", "add_argument", "add_output", "tqdm", "first_good"}  # functions of which some arguments are,
-TEXTS = {"help", "description", "desc", "unit"}  # and these arguments
+SHOWN = {"Field", "Parser", "add_argument", "add_output", "tqdm", "first_good"}  # functions that take, among others,
+TEXTS = {"help", "description", "desc", "unit"}  # keyword arguments that people alone read
 
 
 class _Meaning(ast.NodeTransformer):

@@ -627,6 +627,21 @@ def test_faults_of_several_definitions_are_named_at_once(checker: Checker) -> No
     assert all(f"key '{key}'" in str(error.value) for key in keys)
 
 
+def test_folders_of_plug_ins_are_folders(checker: Checker) -> None:
+    code = (checker.folder / "median.py").read_text().replace("    size:", "    path: Folder\n    size:")
+    (checker.folder / "atlas.py").write_text(f"from lpn.settings import Folder\n{code}")
+    (checker.folder / "atlas").mkdir()
+
+    def complete(path: str) -> None:
+        checker.tiny({"methods": {"plug_in": {"prox": {"name": "atlas.py:Median", "path": path}}}})
+
+    complete("atlas")
+    with pytest.raises(ConfigurationError, match=r"names the folder .*nowhere, which does not exist\."):
+        complete("nowhere")
+    with pytest.raises(ConfigurationError, match=r"names the folder .*median\.py, which is no folder\."):
+        complete("median.py")
+
+
 def test_each_missing_package_shows_at_once(checker: Checker, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever needs it: an operator, a denoiser of a method, the data of a model in a file of the user's."""
     for package in ("bm3d", "astra", "nibabel"):

@@ -183,6 +183,16 @@ def test_papers_in_their_order(checker: Checker) -> None:
     assert content["command"] == "snakemake --cores 2"
 
 
+def test_methods_of_one_title_have_the_networks_of_their_tables(checker: Checker) -> None:
+    other = {"like": "deblur", "table": "other", "methods": [{"lpn": {"prox": {"model": "dncnn"}}}]}
+    complete = checker.tiny({"experiments": {"other": other}, "make": ["deblur", "other"]})
+    plan = Plan(complete["config"], complete["facts"], Layout("tiny", Path("data")))
+    parts = {part["tables"][0]: part for paper in page(Artifacts(plan), [])["papers"] for part in paper["parts"]}
+    (title,) = {title for table in ("deblurring", "other") for title in parts[table]["learned"]}
+    networks = [parts[table]["learned"][title]["LPN"] for table in ("deblurring", "other")]
+    assert networks[0] != networks[1] == "dncnn"
+
+
 def test_models_have_their_data_and_noise(checker: Checker) -> None:
     (checker.folder / "model.pt").touch()
     complete = checker.tiny({"models": {"mnist": {"source": "model.pt"}}})

@@ -47,7 +47,9 @@ wildcard_constraints:
     model="|".join(map(re.escape, PLAN.models)) or "none",
     curves="|".join(map(re.escape, config["curves"])) or "none",
     priors="|".join(map(re.escape, config["priors"])) or "none",
-    perturbation="|".join(dict.fromkeys(kind for name in config["priors"].values() for kind in name["perturbations"]))
+    perturbation="|".join(
+        dict.fromkeys(kind for priors in config["priors"].values() for kind in priors["perturbations"])
+    )
     or "none",
     experiment="|".join(map(re.escape, PLAN.experiments)) or "none",
     method="|".join(map(re.escape, PLAN.methods)) or "none",
