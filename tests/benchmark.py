@@ -305,7 +305,7 @@ class Benchmark:
 BENCHMARKS = {
     "mnist_step": Benchmark((*BF16, "explicit, fp32", AUTOGRAD), mnist_step),
     "laplacian": Benchmark(("explicit", AUTOGRAD), laplacian),
-    "prior": Benchmark(("newton_cg", "cvx_cg", ONE_BY_ONE), prior, train_mnist),
+    "prior": Benchmark(("quasi_newton", "cvx_cg", ONE_BY_ONE), prior, train_mnist),
     "checkpoints": Benchmark(("lpn_scalar", "lpn_28", "lpn_patch"), checkpoints, reference=False),
 } | {name: Benchmark(("ours", PLAIN), lambda *a, n=name: inverse(n, *a), train_patches) for name in INVERSE}
 

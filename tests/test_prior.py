@@ -4,6 +4,7 @@ import torch
 from conftest import BUNDLED, golden_network
 
 from lpn.networks import LPN
+from lpn.networks._icnn import IcnnLPN
 from lpn.networks.lpn_28 import Lpn28
 from lpn.prior import METHODS, invert, regulariser
 
@@ -81,5 +82,37 @@ def test_prior_is_exact_for_a_quadratic() -> None:
 
 
 def test_unknown_methods_are_refused(mnist_network: LPN) -> None:
-    with pytest.raises(ValueError, match="unknown inversion method 'newton'; the known ones are: newton_cg"):
+    with pytest.raises(ValueError, match="unknown inversion method 'newton'; the known ones are: quasi_newton"):
         invert(mnist_network, torch.zeros(1, 1, 28, 28), "newton")
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1e-6])
+def test_ill_conditioned_models_converge_or_say_so(alpha: float) -> None:
+    """Without the quadratic term noise is out of reach."""
+    torch.manual_seed(0)
+    model = Lpn28(hidden=4, alpha=alpha).build().double().requires_grad_(False)
+    reached = model(torch.rand(2, 1, 28, 28, dtype=torch.float64))
+    x = torch.cat([reached, torch.randn(2, 1, 28, 28, dtype=torch.float64)])
+    inversion = invert(model, x, tolerance=1e-4, max_iterations=30)
+    residual = (model(inversion.y) - x).flatten(1).norm(dim=1) / x.flatten(1).norm(dim=1).clamp_min(0.28)
+    torch.testing.assert_close(inversion.residual, residual)
+    assert torch.equal(inversion.converged, residual <= 1e-4)
+    assert inversion.converged.tolist() == [True, True, alpha > 0, alpha > 0]
+
+
+def test_a_sample_that_does_not_converge_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others end at the y that they have without it, and cost nothing from then on."""
+    torch.manual_seed(0)
+    model = Lpn28(hidden=4, alpha=0).build().double().requires_grad_(False)
+    reached = model(torch.rand(5, 1, 28, 28, dtype=torch.float64))
+    alone = invert(model, reached, tolerance=1e-4, max_iterations=50)
+    assert alone.converged.all()
+    sizes, evaluate = [], IcnnLPN.prox_and_potential
+    monkeypatch.setattr(IcnnLPN, "prox_and_potential", lambda self, x: (sizes.append(len(x)), evaluate(self, x))[1])
+    hopeless = torch.full((1, 1, 28, 28), torch.nan, dtype=torch.float64)
+    for sample in (hopeless, torch.randn(1, 1, 28, 28, dtype=torch.float64)):
+        sizes.clear()
+        together = invert(model, torch.cat([reached, sample]), tolerance=1e-4, max_iterations=50)
+        torch.testing.assert_close(together.y[:5], alone.y, rtol=1e-4, atol=1e-4)
+        assert together.converged.tolist() == [True] * 5 + [False]
+        assert sum(size > 1 for size in sizes) <= alone.iterations + 5

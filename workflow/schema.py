@@ -110,7 +110,7 @@ class Curves(Settings):
 class Inversion(Settings):
     """How f(y) = x is solved."""
 
-    method: Literal[METHODS] = Field(default="newton_cg", description="solver")  # type: ignore[valid-type]
+    method: Literal[METHODS] = Field(default="quasi_newton", description="solver")  # type: ignore[valid-type]
     tolerance: PositiveFloat = Field(default=1e-6, description="relative residual at which a sample has converged")
     max_iterations: PositiveInt = Field(default=200, description="most iterations of the solver")
 

@@ -139,7 +139,7 @@ def test_evaluations(plan: Plan) -> None:
         "levels": [0, 0.1],
         "images": 4,
         "seed": 0,
-        "method": "newton_cg",
+        "method": "quasi_newton",
         "tolerance": 1e-6,
         "max_iterations": 100,
     }
