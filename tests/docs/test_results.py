@@ -1,6 +1,7 @@
 """Published results are what their record says, and the page that reads them has their numbers."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,7 +53,8 @@ def tables(page: str) -> Iterator[pd.DataFrame]:
     """Yield the tables of a page, as text."""
     for block in (ROOT / page).read_text(encoding="utf-8").split("\n\n"):
         if block.startswith("| "):
-            header, _, *rows = (line.strip("| ").replace("\\|", "|").split(" | ") for line in block.splitlines())
+            cells = (re.split(r"(?<!\\)\|", line)[1:-1] for line in block.splitlines())
+            header, _, *rows = ([cell.strip().replace("\\|", "|") for cell in row] for row in cells)
             yield pd.DataFrame(rows, columns=header)
 
 
@@ -63,7 +65,8 @@ def shown(value: float, text: str) -> bool:
 
 @pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
 def test_values_beside_published_ones_are_those_of_the_runs(page: str) -> None:
-    made = pd.concat(pd.read_csv(run / "tables/published.csv") for run in RUNS).dropna(subset="ours").groupby("quantity")
+    files = RESULTS.glob("*/tables/published.csv")
+    made = pd.concat(map(pd.read_csv, files)).dropna(subset="ours").groupby("quantity")
     assert (made.ours.max() - made.ours.min()).max() < 1e-3  # runs agree
     ours, published = made.ours.first(), made.published.agg(set)
     rows = [
@@ -89,3 +92,23 @@ def test_image_qualities_are_those_of_the_demo(page: str) -> None:
         experiment = row.pop(table.columns[0])
         for method, text in row.items():
             assert shown(made[experiment, method], text), (experiment, method)
+
+
+def test_qualities_of_slices_are_those_of_the_run() -> None:
+    made = pd.read_csv(RESULTS / "subset/tables/mayo.csv").set_index(["experiment", "method"]).sort_index()
+    ours, published = made[made.source == "this run"], made[(made.source != "this run") & (made.images == 128)]
+    assert set(ours.images) == {8}
+    seen = set()
+    for table in tables("docs/results.md"):
+        if "PSNR, 8 slices" not in table:
+            continue
+        for row in table.to_dict("records"):
+            key = (table.columns[0], row[table.columns[0]])
+            made_row = ours.loc[key]
+            assert shown(made_row.psnr_mean, row["PSNR, 8 slices"]), key
+            assert shown(made_row.ssim_mean, row["SSIM"]), key
+            assert row["certified"] == ("" if pd.isna(made_row.certified) else made_row.certified), key
+            text = row["published PSNR, 128 slices"]
+            assert shown(published.loc[key].psnr_mean, text) if text else key not in published.index, key
+            seen.add(key)
+    assert seen == set(ours.index)
