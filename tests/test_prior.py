@@ -6,7 +6,7 @@ from conftest import BUNDLED, golden_network
 from lpn.networks import LPN
 from lpn.networks._icnn import IcnnLPN
 from lpn.networks.lpn_28 import Lpn28
-from lpn.prior import METHODS, invert, regulariser
+from lpn.prior import METHODS, _QuasiNewton, invert, regulariser
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_ill_conditioned_models_converge_or_say_so(alpha: float) -> None:
 
 
 def test_a_sample_that_does_not_converge_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The others end at the y that they have without it, and cost nothing from then on."""
+    """The others end at the y that they have without it, and cost nothing from then on. """
     torch.manual_seed(0)
     model = Lpn28(hidden=4, alpha=0).build().double().requires_grad_(False)
     reached = model(torch.rand(5, 1, 28, 28, dtype=torch.float64))
@@ -110,9 +110,50 @@ def test_a_sample_that_does_not_converge_leaves_the_others_alone(monkeypatch: py
     sizes, evaluate = [], IcnnLPN.prox_and_potential
     monkeypatch.setattr(IcnnLPN, "prox_and_potential", lambda self, x: (sizes.append(len(x)), evaluate(self, x))[1])
     hopeless = torch.full((1, 1, 28, 28), torch.nan, dtype=torch.float64)
-    for sample in (hopeless, torch.randn(1, 1, 28, 28, dtype=torch.float64)):
+    for sample, most in ((hopeless, 2), (torch.randn(1, 1, 28, 28, dtype=torch.float64), 500)):
         sizes.clear()
         together = invert(model, torch.cat([reached, sample]), tolerance=1e-4, max_iterations=50)
         torch.testing.assert_close(together.y[:5], alone.y, rtol=1e-4, atol=1e-4)
         assert together.converged.tolist() == [True] * 5 + [False]
         assert sum(size > 1 for size in sizes) <= alone.iterations + 5
+        assert sum(sizes) <= 6 * (alone.iterations + 5) + most
+
+
+def test_rounding_ends_the_float32_phase(laplacian: tuple[LPN, dict[str, np.ndarray]]) -> None:
+    """Scalar networks that float32 can't solve to 1e-6 cost a few iterations, not the largest number of them."""
+    model, _ = laplacian
+    for seed in range(30):
+        x = 9 * torch.rand(40, 1, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) - 4.5
+        inversion = invert(model, x)
+        assert inversion.converged.all()
+        assert inversion.iterations < 60
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_small_batches_and_no_iterations(count: int, mnist_network: LPN) -> None:
+    model = mnist_network.double().requires_grad_(False)
+    x = torch.rand(count, 1, 28, 28, dtype=torch.float64)
+    inversion = invert(model, x, max_iterations=0)
+    assert inversion.iterations == 0
+    assert torch.equal(inversion.y, x)
+    assert inversion.converged.shape == (count,)
+    assert not inversion.converged.any()
+
+
+def test_the_quasi_newton_direction_is_that_of_a_dense_matrix() -> None:
+    """Of BFGS from the diagonal, H' = (I - s z' / <s, z>) H (I - z s' / <s, z>) + s s' / <s, z>, for each sample."""
+    generator = torch.Generator().manual_seed(0)
+    draw = lambda *shape: torch.randn(shape, generator=generator, dtype=torch.float64)  # noqa: E731
+    root = draw(3, 6, 6)
+    hessian = root @ root.mT + torch.eye(6)
+    memory, steps = _QuasiNewton(draw(3, 6)), draw(4, 3, 6)
+    for s in steps:
+        memory._remember(s, (hessian @ s[..., None])[..., 0])
+    g = draw(3, 6)
+    for sample in range(3):
+        inverse = torch.diag(1 / memory._diagonal()[sample].double())
+        for s in steps[:, sample]:
+            z = hessian[sample] @ s
+            left = torch.eye(6) - torch.outer(s, z) / (s @ z)
+            inverse = left @ inverse @ left.T + torch.outer(s, s) / (s @ z)
+        torch.testing.assert_close(memory._times_inverse(g)[sample], inverse @ g[sample])
