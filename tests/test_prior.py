@@ -101,7 +101,7 @@ def test_ill_conditioned_models_converge_or_say_so(alpha: float) -> None:
 
 
 def test_a_sample_that_does_not_converge_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The others end at the y that they have without it, and cost nothing from then on. """
+    """The others end at the y that they have without it, and cost nothing from then on."""
     torch.manual_seed(0)
     model = Lpn28(hidden=4, alpha=0).build().double().requires_grad_(False)
     reached = model(torch.rand(5, 1, 28, 28, dtype=torch.float64))
