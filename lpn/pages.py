@@ -29,6 +29,7 @@ th, td { padding: .25rem .6rem; text-align: left; vertical-align: top; border-bo
 th { border-bottom-width: 2px; }
 td { max-width: 24rem; }
 td.text { min-width: 6rem; }
+td.long { min-width: 15rem; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 tr.published { background: var(--soft); font-style: italic; }
 .mark { white-space: nowrap; font-size: .8rem; color: var(--good); }
@@ -111,7 +112,7 @@ def cell(value: str) -> str:
     try:
         number = float(value)
     except ValueError:
-        return f'<td class="text">{markup(value)}</td>'
+        return f'<td class="text{" long" if len(value) > 30 else ""}">{markup(value)}</td>'
     return f'<td class="number">{number:.4g}</td>'
 
 
