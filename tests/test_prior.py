@@ -50,6 +50,7 @@ def test_a_solved_start_needs_no_iteration(mnist_network: LPN) -> None:
     inversion = invert(model, model(y), start=y)
     assert inversion.iterations == 0
     assert torch.equal(inversion.y, y)
+    assert invert(model, model(y), start=y.float()).y.dtype == torch.float64
 
 
 def test_unconverged_samples_are_reported(mnist_network: LPN) -> None:
