@@ -220,7 +220,7 @@ def invert(
         raise ValueError(f"unknown inversion method '{method}'; the known ones are: {', '.join(METHODS)}")
     objective, solve = _Objective(model, x), _SOLVERS[method](x)
     y, iterations = x if start is None else start.to(x), 0
-    if x.dtype == torch.float64:  # most of the way in float32, where a step costs a fraction
+    if x.dtype == torch.float64:  # most of the way in float32, where a step costs a fraction and f is right to 1e-6
         single = y.float()
         solution, _, iterations = solve(objective.in_float32(), single, max(tolerance - 1e-6, 1e-6), max_iterations)
         y = y + (solution - single)
